@@ -1,0 +1,48 @@
+"""Which part of an image axis each box needs, and in which groups boxes share work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Equally long stretches of one image axis, one per box: `start` (K,) and their `length`."""
+
+    start: Ints
+    length: int
+
+    @property
+    def index(self) -> Ints:
+        """The image indices of each stretch, (K, length)."""
+        return self.start[:, None] + np.arange(self.length)
+
+
+def covering_span(low: Floats, high: Floats, extent: int) -> Span:
+    """Return stretches inside [0, extent) that hold the pixels touched by [low, high]."""
+    first = np.clip(np.floor(low), 0, extent)
+    last = np.clip(np.ceil(high), 0, extent)
+    length = int(np.max(last - first, initial=1))
+    start = np.clip(first, 0, extent - length).astype(np.int64)
+    return Span(start, length)
+
+
+def groups_by_size(sides: Floats, budget: int) -> Iterator[Ints]:
+    """Yield indices into `sides` (K, 2), largest area first, in groups that fit `budget` together.
+
+    All members of a group are worked on at its greatest height and width, so these count.
+    """
+    order = np.argsort(-sides.prod(axis=1), kind="stable")
+    greatest = np.maximum.accumulate(sides[order][::-1], axis=0)[::-1].prod(axis=1)
+    at = 0
+    while at < len(order):
+        count = max(1, int(budget // max(float(greatest[at]), 1.0)))
+        yield order[at : at + count]
+        at += count
