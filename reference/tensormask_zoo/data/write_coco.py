@@ -1,0 +1,106 @@
+"""Write samples as COCO JSON and PNG."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from tensormask_zoo.data.sample import Sample, Target
+
+
+class NamedSamples(Protocol):
+    """A data set that knows the names of its classes."""
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the labels 1..K, in that order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+def write_coco(dataset: NamedSamples, folder: str | Path) -> Path:
+    """Write every sample as `images/*.png` and all objects as `annotations/instances.json`.
+
+    Masks are written as compressed RLE, category ids are the labels 1..K. Each file is written
+    beside its place and then renamed, the JSON last: an interrupted run leaves no half file and
+    no JSON that lists images which are not there.
+
+    Args:
+        dataset: Such as `Shapes`; its images are (3, H, W) in [0, 1].
+        folder: Made when absent; files of the same names are replaced.
+
+    Returns:
+        The path of the JSON.
+
+    Example:
+        >>> import tempfile
+        >>> from tensormask_zoo.data.shapes import Shapes
+        >>> write_coco(Shapes(length=2), tempfile.mkdtemp()).name
+        'instances.json'
+    """
+    folder = Path(folder)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "annotations").mkdir(exist_ok=True)
+    document: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    for label, name in enumerate(dataset.class_names, start=1):
+        document["categories"].append({"id": label, "name": name})
+    for index in range(len(dataset)):
+        image, target = dataset[index]
+        entry = _write_image(image, folder / "images" / f"{index:06d}.png", target["image_id"])
+        document["images"].append(entry)
+        document["annotations"] += _annotations(target, first_id=len(document["annotations"]) + 1)
+    path = folder / "annotations" / "instances.json"
+    _replace(path, json.dumps(document).encode())
+    return path
+
+
+def _write_image(image: torch.Tensor, path: Path, image_id: int) -> dict[str, Any]:
+    """Write one PNG and return its entry of the JSON."""
+    pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, 3)
+    beside = path.with_suffix(".part")
+    Image.fromarray(pixels).save(beside, format="PNG")
+    os.replace(beside, path)
+    height, width = pixels.shape[:2]
+    return {"id": image_id, "file_name": path.name, "height": height, "width": width}
+
+
+def _annotations(target: Target, first_id: int) -> list[dict[str, Any]]:
+    """Turn the objects of one image into COCO annotations."""
+    masks = target["masks"].numpy().astype(np.uint8)
+    columns = zip(masks, target["boxes"].tolist(), target["labels"].tolist(), strict=True)
+    crowd = target["iscrowd"].tolist()
+    return [
+        {
+            "id": first_id + k,
+            "image_id": target["image_id"],
+            "category_id": label,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": int(np.count_nonzero(mask)),
+            "iscrowd": crowd[k],
+            "segmentation": _compressed_rle(mask),
+        }
+        for k, (mask, (x0, y0, x1, y1), label) in enumerate(columns)
+    ]
+
+
+def _compressed_rle(mask: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Encode one (H, W) mask as RLE whose counts are text, which JSON can hold."""
+    rle = coco_mask.encode(np.asfortranarray(mask))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it."""
+    beside = path.with_suffix(".part")
+    beside.write_bytes(content)
+    os.replace(beside, path)
