@@ -148,7 +148,7 @@ def test_silhouettes_have_the_area_of_their_figure(name: str, area: float) -> No
 
 def test_silhouettes_stay_in_the_unit_circle() -> None:
     p, q = np.meshgrid(*[np.linspace(-1.5, 1.5, 301, dtype=np.float32)] * 2)
-    for silhouette in SILHOUETTES.values() -> None:
+    for silhouette in SILHOUETTES.values():
         assert (p**2 + q**2)[silhouette(p, q)].max() <= 1.0001
 
 

@@ -68,6 +68,5 @@ SILHOUETTES: dict[str, Silhouette] = {
 def _behind_lines(p: Grid, q: Grid, *, lines: int, distance: float, crossed: int) -> Where:
     """Find the points that cross at most so many of the lines that surround the centre evenly."""
     angles = 2 * math.pi * np.arange(lines) / lines
-    inner = [p * math.sin(a) + q * math.cos(a) <= distance for a in angles]
-    inside: Where = np.sum(inner, axis=0, dtype=np.uint8) >= lines - crossed
-    return inside
+    inner = np.stack([p * math.sin(a) + q * math.cos(a) <= distance for a in angles])
+    return np.asarray(np.count_nonzero(inner, axis=0) >= lines - crossed)
