@@ -1,10 +1,12 @@
-"""Which part of an image axis each box needs, and in which groups boxes share work."""
+"""The part of an image axis each box needs, groups of boxes, and reading rows per box."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import array_api_compat
 import numpy as np
 import numpy.typing as npt
 
@@ -46,3 +48,12 @@ def groups_by_size(sides: Floats, budget: int) -> Iterator[Ints]:
         count = max(1, int(budget // max(float(greatest[at]), 1.0)))
         yield order[at : at + count]
         at += count
+
+
+def take_rows(xp: Any, values: Any, index: Ints) -> Any:
+    """Return `values[k, index[k]]`: rows (K, M, R) of `values` (K, L, R)."""
+    count, length, rest = values.shape
+    flat = index + length * np.arange(count)[:, None]  # whole rows of one table: the fastest take
+    wanted = xp.asarray(flat.reshape(-1), device=array_api_compat.device(values))
+    table = xp.reshape(values, (count * length, rest))
+    return xp.reshape(xp.take(table, wanted, axis=0), (*index.shape, rest))

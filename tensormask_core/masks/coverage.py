@@ -16,7 +16,7 @@ from tensormask_core.masks._checks import (
     host_boxes,
     to_host,
 )
-from tensormask_core.masks._spans import Floats, Ints, Span, covering_span, groups_by_size
+from tensormask_core.masks._spans import Floats, Ints, Span, covering_span, groups_by_size, take_rows
 
 BUDGET = 1 << 20  # pixels gathered at a time: some 10 MB of intermediates, one 800x1300 image
 RING = {"zero": 0, "ring": 1}  # pixels outside the image that repeat the edge pixel
@@ -120,9 +120,10 @@ def _group_coverage(
         xp.asarray(np.clip(rows.index - ring, 0, height - 1)[:, :, None], device=device),
         xp.asarray(np.clip(cols.index - ring, 0, width - 1)[:, None, :], device=device),
     ]  # (n, rows, cols)
-    by_rows = _cell_sums(xp, xp.matrix_transpose(patch), y_edges, rows)  # (n, cols, V)
-    sums = _cell_sums(xp, xp.matrix_transpose(by_rows), x_edges, cols)  # (n, V, U)
-    return sums / xp.asarray(_cell_area(boxes, window), dtype=xp.float32, device=device)
+    by_rows = _cell_sums(xp, patch, y_edges, rows)  # (n, V, cols)
+    sums = _cell_sums(xp, xp.matrix_transpose(by_rows), x_edges, cols)  # (n, U, V)
+    area = xp.asarray(_cell_area(boxes, window), dtype=xp.float32, device=device)
+    return xp.matrix_transpose(sums) / area
 
 
 def _cell_edges(boxes: Boxes, window: tuple[int, int], ring: int) -> tuple[Floats, Floats]:
@@ -140,26 +141,22 @@ def _cell_area(boxes: Boxes, window: tuple[int, int]) -> Floats:
 
 
 def _cell_sums(xp: Any, values: Any, edges: Floats, span: Span) -> Any:
-    """Integrate `values` (n, R, length) between successive edges of its last axis.
+    """Integrate `values` (n, length, R) along axis 1 between successive `edges` (n, cells + 1).
 
     The running sum up to an edge is its value at the whole pixel below plus a fraction of the next
     step. Whole and fractional parts are differenced apart, so integer masks keep exact sums.
     """
-    device = array_api_compat.device(values)
     exact = xp.float32 if xp.isdtype(values.dtype, "real floating") else xp.int32
     steps = xp.astype(values, exact)
-    total = xp.cumulative_sum(steps, axis=-1, dtype=exact, include_initial=True)
+    total = xp.cumulative_sum(steps, axis=1, dtype=exact, include_initial=True)
     local = edges - span.start[:, None]
     below = np.clip(np.floor(local), 0, span.length - 1).astype(np.int64)
-    fraction = xp.asarray(np.clip(local - below, 0, 1), dtype=xp.float32, device=device)
-    at_below = _take_last(xp, total, below)
-    step = xp.astype(_take_last(xp, total, below + 1) - at_below, xp.float32)
-    partial = step * fraction[:, None, :]
-    whole = xp.astype(at_below[..., 1:] - at_below[..., :-1], xp.float32)
-    return whole + (partial[..., 1:] - partial[..., :-1])
-
-
-def _take_last(xp: Any, values: Any, index: Ints) -> Any:
-    """Return `values[k, :, index[k]]`."""
-    wanted = xp.asarray(index[:, None, :], device=array_api_compat.device(values))
-    return xp.take_along_axis(values, wanted, axis=-1)
+    whole = take_rows(xp, total, below)
+    sums = xp.astype(whole[:, 1:, :] - whole[:, :-1, :], xp.float32)
+    fraction = np.clip(local - below, 0, 1)[:, :, None]
+    if not fraction.any():
+        return sums
+    device = array_api_compat.device(values)
+    part = xp.astype(take_rows(xp, steps, below), xp.float32)
+    part = part * xp.asarray(fraction, dtype=xp.float32, device=device)
+    return sums + (part[:, 1:, :] - part[:, :-1, :])

@@ -15,7 +15,7 @@ from tensormask_core.masks._checks import (
     check_size,
     host_boxes,
 )
-from tensormask_core.masks._spans import Floats, Ints, Span, covering_span, groups_by_size
+from tensormask_core.masks._spans import Floats, Ints, Span, covering_span, groups_by_size, take_rows
 
 CHUNK = 1 << 20  # pixels sampled at a time: some 20 MB of intermediates
 
@@ -102,9 +102,9 @@ def sample_region(windows: Any, boxes: Boxes, image_size: tuple[int, int]) -> Re
     (x0, y0, x1, y1), (cells_v, cells_u) = boxes.T, windows.shape[1:]
     rows = _reached_span(y0, y1, cells_v, image_size[0])
     cols = _reached_span(x0, x1, cells_u, image_size[1])
-    by_rows = _blend(xp, xp.matrix_transpose(windows), _cell_index(y0, y1, cells_v, rows))
-    values = _blend(xp, xp.matrix_transpose(by_rows), _cell_index(x0, x1, cells_u, cols))
-    return Region(values, rows, cols)
+    by_cols = _blend(xp, xp.matrix_transpose(windows), _cell_index(x0, x1, cells_u, cols))
+    values = _blend(xp, xp.matrix_transpose(by_cols), _cell_index(y0, y1, cells_v, rows))
+    return Region(values, rows, cols)  # (K, U, V) -> (K, cols, V) -> (K, rows, cols)
 
 
 def _reach(boxes: Boxes, window: tuple[int, int], image_size: tuple[int, int]) -> Floats:
@@ -128,20 +128,19 @@ def _cell_index(low: Floats, high: Floats, cells: int, span: Span) -> Floats:
 
 
 def _blend(xp: Any, values: Any, index: Floats) -> Any:
-    """Interpolate the last axis of `values` (K, R, cells) at `index` (K, P); outside is 0."""
-    below = np.clip(np.floor(index), -1, values.shape[-1]).astype(np.int64)
+    """Interpolate axis 1 of `values` (K, cells, R) at `index` (K, P); outside it reads 0."""
+    below = np.clip(np.floor(index), -1, values.shape[1]).astype(np.int64)
     above_share = np.clip(index - below, 0, 1)
     low = _tap(xp, values, below, 1 - above_share)
-    return low + _tap(xp, values, below + 1, above_share)  # (K, R, P)
+    return low + _tap(xp, values, below + 1, above_share)  # (K, P, R)
 
 
 def _tap(xp: Any, values: Any, cell: Ints, weight: Floats) -> Any:
-    """Return `weight * values[k, :, cell[k]]`, 0 where the cell does not exist."""
-    device, cells = array_api_compat.device(values), values.shape[-1]
-    weight = np.where((cell >= 0) & (cell < cells), weight, 0)
-    index = xp.asarray(np.clip(cell, 0, cells - 1)[:, None, :], device=device)
-    scale = xp.asarray(weight[:, None, :], dtype=values.dtype, device=device)
-    return xp.take_along_axis(values, index, axis=-1) * scale
+    """Return `weight * values[k, cell[k]]`, 0 where the cell does not exist."""
+    device, cells = array_api_compat.device(values), values.shape[1]
+    weight = np.where((cell >= 0) & (cell < cells), weight, 0)[:, :, None]
+    scale = xp.asarray(weight, dtype=values.dtype, device=device)
+    return take_rows(xp, values, np.clip(cell, 0, cells - 1)) * scale
 
 
 def _embed(xp: Any, region: Any, at: tuple[int, int], image_size: tuple[int, int]) -> Any:
