@@ -15,7 +15,7 @@ Boxes = npt.NDArray[np.float64]
 
 def to_host(array: Any) -> npt.NDArray[Any]:
     """Return `array` as a numpy array, from whatever library and device it comes."""
-    if hasattr(array, "detach"):  # torch: numpy refuses tensors that need gradients or live elsewhere
+    if hasattr(array, "detach"):  # torch: numpy refuses gradients and devices
         array = array.detach().cpu()
     if str(getattr(array, "dtype", "")).endswith("bfloat16"):  # numpy has no such number
         xp = array_api_compat.array_namespace(array)

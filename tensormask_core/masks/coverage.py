@@ -16,7 +16,14 @@ from tensormask_core.masks._checks import (
     host_boxes,
     to_host,
 )
-from tensormask_core.masks._spans import Floats, Ints, Span, covering_span, groups_by_size, take_rows
+from tensormask_core.masks._spans import (
+    Floats,
+    Ints,
+    Span,
+    covering_span,
+    groups_by_size,
+    take_rows,
+)
 
 BUDGET = 1 << 20  # pixels gathered at a time: some 10 MB of intermediates, one 800x1300 image
 RING = {"zero": 0, "ring": 1}  # pixels outside the image that repeat the edge pixel
@@ -27,7 +34,7 @@ def crop_and_resize(
     boxes: Any,
     size: tuple[int, int],
     *,
-    object: Any = None,  # noqa: A002  (the word of `Assignment.object`, which is passed here)
+    object: Any = None,
     soft: bool = True,
     threshold: float = 0.5,
     outside: str = "zero",
@@ -66,7 +73,7 @@ def crop_and_resize(
         >>> crop_and_resize(mask, [[0, 0, 4, 2]], (1, 2)).tolist()
         [[[0.25, 1.0]]]
         >>> crop_and_resize(mask, [[0.5, 0, 2.5, 2]], (1, 1), soft=False).tolist()
-        [[[False]]]
+        [[[True]]]
     """
     check_rank("crop_and_resize", "masks", "(N, H, W)", masks)
     window = check_size("crop_and_resize", "size", size)

@@ -15,7 +15,14 @@ from tensormask_core.masks._checks import (
     check_size,
     host_boxes,
 )
-from tensormask_core.masks._spans import Floats, Ints, Span, covering_span, groups_by_size, take_rows
+from tensormask_core.masks._spans import (
+    Floats,
+    Ints,
+    Span,
+    covering_span,
+    groups_by_size,
+    take_rows,
+)
 
 CHUNK = 1 << 20  # pixels sampled at a time: some 20 MB of intermediates
 
