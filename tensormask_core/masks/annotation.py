@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
+
+import numpy as np
 
 from tensormask_core.errors import LayoutError
 from tensormask_core.masks._checks import check_size
@@ -62,7 +63,7 @@ def _rle(counts: Any, size: tuple[int, int]) -> dict[str, Any]:
 
 def _check_runs(runs: list[Any], shown: Any, size: tuple[int, int]) -> None:
     """Raise unless runs are whole, not negative and fill the image: pycocotools does not ask."""
-    whole = all(isinstance(run, Integral) and run >= 0 for run in runs)
+    whole = all(isinstance(run, int | np.integer) and run >= 0 for run in runs)
     if not whole or sum(runs) != size[0] * size[1]:
         total = sum(runs) if whole else "runs that are no counts"
         raise ValueError(
