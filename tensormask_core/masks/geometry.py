@@ -88,23 +88,26 @@ def _as_bool(xp: Any, masks: Any) -> Any:
 def _first_and_end(xp: Any, hit: Any) -> tuple[Any, Any]:
     """Return the first index set in each row of `hit` (N, L) and the last + 1; 0, 0 for none."""
     number = xp.astype(hit, xp.int32)
-    some = xp.astype(xp.any(hit, axis=1), xp.int64)
+    first = xp.argmax(number, axis=1)
     end = hit.shape[1] - xp.argmax(xp.flip(number, axis=1), axis=1)
-    return xp.argmax(number, axis=1) * some, end * some
+    some = xp.astype(xp.any(hit, axis=1), first.dtype)
+    return first * some, end * some
 
 
 def _overlaps(xp: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
     """Return common pixels (N, M) and the areas (N,) and (M,), summed over blocks of pixels."""
     device = array_api_compat.device(a)
     number = _counting_dtype(xp, device)
-    flat_a = xp.reshape(_as_bool(xp, a), (a.shape[0], -1 if a.shape[0] else 0))
-    flat_b = xp.reshape(_as_bool(xp, b), (b.shape[0], -1 if b.shape[0] else 0))
+    pixels = a.shape[1] * a.shape[2]
+    flat_a = xp.reshape(_as_bool(xp, a), (a.shape[0], pixels))
+    flat_b = xp.reshape(_as_bool(xp, b), (b.shape[0], pixels))
     common = xp.zeros((a.shape[0], b.shape[0]), dtype=number, device=device)
     area_a = xp.zeros(a.shape[0], dtype=number, device=device)
     area_b = xp.zeros(b.shape[0], dtype=number, device=device)
-    for at in range(0, a.shape[1] * a.shape[2], BLOCK):
-        block_a = xp.astype(flat_a[:, at : at + BLOCK], number)
-        block_b = xp.astype(flat_b[:, at : at + BLOCK], number)
+    for at in range(0, pixels, BLOCK):
+        end = min(at + BLOCK, pixels)
+        block_a = xp.astype(flat_a[:, at:end], number)
+        block_b = xp.astype(flat_b[:, at:end], number)
         common = common + xp.matmul(block_a, xp.matrix_transpose(block_b))
         area_a = area_a + xp.sum(block_a, axis=1)
         area_b = area_b + xp.sum(block_b, axis=1)

@@ -139,9 +139,10 @@ def _runs(region: Bools, at: tuple[int, int], image_size: tuple[int, int]) -> li
     """Return the run lengths in the whole image of a mask that is `region` at (row, column)."""
     height, width = image_size
     changes = _changes(region)
-    position = (at[1] + changes[0]) * height + at[0] + changes[1]  # column-major, sorted
-    repeated = position[1:] == position[:-1]  # a run that goes on at the top of the next column
-    position = position[~(np.append(repeated, False) | np.append(False, repeated))]
+    position = (at[1] + changes[0]) * height + at[0] + changes[1]  # column-major
+    # A run that goes on at the top of the next column ends and starts at one position.
+    position, times = np.unique(position, return_counts=True)
+    position = position[times == 1]
     runs = np.diff(position, prepend=0, append=height * width)
     if position.size and runs[-1] == 0:
         runs = runs[:-1]
