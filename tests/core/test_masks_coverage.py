@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import itertools
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +16,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tensormask_core.errors import LayoutError
 from tensormask_core.masks import crop_and_resize
 
+Array = npt.NDArray[Any]
 
-def overlap(low, high, pixel):
+
+def overlap(low: float, high: float, pixel: int) -> float:
     return max(0.0, min(high, pixel + 1) - max(low, pixel))
 
 
-def coverage_oracle(mask, box, size):
+def coverage_oracle(mask: Array, box: Any, size: tuple[int, int]) -> Array:
     """Coverage of each cell of one box, pixel by pixel."""
     (x0, y0, x1, y1), (cells_v, cells_u) = box, size
     result = np.zeros(size)
@@ -33,7 +37,7 @@ def coverage_oracle(mask, box, size):
     return result
 
 
-def random_masks(count, height, width, seed=0):
+def random_masks(count: int, height: int, width: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).random((count, height, width)) > 0.4
 
 
@@ -42,7 +46,7 @@ BOX = st.tuples(COORDINATE, COORDINATE, COORDINATE, COORDINATE)
 
 
 @given(boxes=st.lists(BOX, max_size=4), size=st.tuples(st.integers(1, 5), st.integers(1, 5)))
-def test_coverage_matches_oracle(boxes, size):
+def test_coverage_matches_oracle(boxes: Any, size: tuple[int, int]) -> None:
     masks = random_masks(3, 7, 9)
     index = np.arange(len(boxes)) % 3
     found = crop_and_resize(masks, np.reshape(boxes, (-1, 4)), size, object=index)
@@ -54,7 +58,7 @@ def test_coverage_matches_oracle(boxes, size):
             assert_allclose(found[k], coverage_oracle(masks[index[k]], box, size), atol=2e-5)
 
 
-def test_float_masks_match_oracle():
+def test_float_masks_match_oracle() -> None:
     mask = np.random.default_rng(1).random((1, 6, 8))
     box = (-1.5, 0.25, 7.75, 6.5)
     assert_allclose(
@@ -62,29 +66,29 @@ def test_float_masks_match_oracle():
     )
 
 
-def test_whole_pixel_cells_are_exact_block_means():
+def test_whole_pixel_cells_are_exact_block_means() -> None:
     masks = random_masks(1, 128, 96).astype(np.uint8)
     means = masks.reshape(32, 4, 24, 4).mean(axis=(1, 3))
     assert_array_equal(crop_and_resize(masks, [[0, 0, 96, 128]], (32, 24))[0], means)
 
 
-def test_exact_for_sums_that_float32_cannot_hold():
+def test_exact_for_sums_that_float32_cannot_hold() -> None:
     masks = np.full((1, 1000, 40), 255, dtype=np.uint8)
     assert_array_equal(crop_and_resize(masks, [[0, 999, 40, 1000]], (1, 40))[0], [[255] * 40])
 
 
-def test_each_box_reads_its_object():
+def test_each_box_reads_its_object() -> None:
     masks = np.stack([np.zeros((4, 4)), np.ones((4, 4))]).astype(bool)
     found = crop_and_resize(masks, [[0, 0, 4, 4]] * 3, (1, 1), object=[1, 0, 1])
     assert found.reshape(-1).tolist() == [1, 0, 1]
 
 
-def test_without_object_box_k_reads_mask_k():
+def test_without_object_box_k_reads_mask_k() -> None:
     masks = np.stack([np.zeros((4, 4)), np.ones((4, 4))]).astype(bool)
     assert crop_and_resize(masks, [[0, 0, 4, 4]] * 2, (1, 1)).reshape(-1).tolist() == [0, 1]
 
 
-def test_groups_of_boxes_keep_their_order(monkeypatch):
+def test_groups_of_boxes_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     masks, rng = random_masks(2, 20, 30), np.random.default_rng(2)
     boxes = rng.uniform(-5, 30, (17, 4))
     boxes[:, 2:] = boxes[:, :2] + rng.uniform(1, 30, (17, 2))
@@ -94,7 +98,7 @@ def test_groups_of_boxes_keep_their_order(monkeypatch):
     assert_allclose(crop_and_resize(masks, boxes, (3, 5), object=index), whole, atol=1e-6)
 
 
-def test_binary_is_closed_at_the_threshold():
+def test_binary_is_closed_at_the_threshold() -> None:
     mask = np.array([[[1, 0, 1, 1], [1, 0, 0, 0]]], dtype=bool)
     found = crop_and_resize(mask, [[0, 0, 4, 2]], (1, 2), soft=False)
     assert found.dtype == bool
@@ -102,7 +106,7 @@ def test_binary_is_closed_at_the_threshold():
     assert not crop_and_resize(mask, [[0, 0, 4, 2]], (1, 1), soft=False, threshold=0.6).any()
 
 
-def test_ring_repeats_one_pixel_beyond_the_edge():
+def test_ring_repeats_one_pixel_beyond_the_edge() -> None:
     mask = np.ones((1, 4, 4), dtype=bool)
     boxes = [[-2, -2, 6, 6]]
     zero = crop_and_resize(mask, boxes, (8, 8))[0]
@@ -111,7 +115,7 @@ def test_ring_repeats_one_pixel_beyond_the_edge():
     assert_array_equal(ring, np.pad(np.ones((6, 6)), 1))
 
 
-def test_published_targets_are_block_means_with_the_ring():
+def test_published_targets_are_block_means_with_the_ring() -> None:
     masks, boxes = random_masks(1, 30, 22), [[-7, -9, 37, 35], [-5, 9, 39, 53], [-6, 2, 38, 46]]
     ringed = np.pad(np.pad(masks[0], 1, mode="edge"), 99)
     found = crop_and_resize(masks, boxes, (11, 11), object=[0, 0, 0], soft=False, outside="ring")
@@ -120,7 +124,7 @@ def test_published_targets_are_block_means_with_the_ring():
         assert_array_equal(found[k], block.mean(axis=(1, 3)) >= 0.5)
 
 
-def test_published_targets_match_roi_align():
+def test_published_targets_match_roi_align() -> None:
     torch, ops = pytest.importorskip("torch"), pytest.importorskip("torchvision.ops")
     masks, corner = random_masks(1, 50, 70), np.random.default_rng(3).integers(-40, 60, (40, 2))
     boxes = np.concatenate([corner, corner + 44], axis=1).astype(np.float32)
@@ -131,18 +135,18 @@ def test_published_targets_match_roi_align():
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (3, 0, 4), (3, 4, 0)])
-def test_empty_masks(shape):
+def test_empty_masks(shape: tuple[int, ...]) -> None:
     found = crop_and_resize(np.zeros(shape), np.zeros((shape[0], 4)), (2, 3))
     assert_array_equal(found, np.zeros((shape[0], 2, 3)))
 
 
-def test_no_boxes():
+def test_no_boxes() -> None:
     assert crop_and_resize(np.ones((2, 4, 4)), [], (2, 3), object=[]).shape == (0, 2, 3)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "float32"])
 @pytest.mark.parametrize("library", ["torch", "array_api_strict", "jax.numpy"])
-def test_libraries_agree(library, dtype):
+def test_libraries_agree(library: str, dtype: str) -> None:
     xp, rng = pytest.importorskip(library), np.random.default_rng(4)
     masks = random_masks(3, 20, 30).astype(dtype)
     boxes = np.concatenate([rng.uniform(-9, 15, (6, 2)), rng.uniform(15, 40, (6, 2))], axis=1)
@@ -155,7 +159,7 @@ def test_libraries_agree(library, dtype):
     assert_allclose(np.asarray(found), expected, atol=2e-6)
 
 
-def test_autocast_does_not_round():
+def test_autocast_does_not_round() -> None:
     torch = pytest.importorskip("torch")
     masks, boxes = random_masks(1, 40, 40), [[0.3, 1.7, 30.1, 39.2]]
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -181,6 +185,6 @@ BOXES = np.array([[0.0, 0, 2, 2], [0, 0, 4, 4]])
         ((MASKS, BOXES, (2, 2)), {"outside": "edge"}, "got 'edge'"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, options, message):
+def test_wrong_arguments_are_named(arguments: Any, options: Any, message: str) -> None:
     with pytest.raises(LayoutError, match=message):
         crop_and_resize(*arguments, **options)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +16,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tensormask_core.errors import LayoutError
 from tensormask_core.masks import paste
 
+Array = npt.NDArray[Any]
 
-def paste_oracle(window, box, image_size):
+
+def paste_oracle(window: Any, box: Any, image_size: tuple[int, int]) -> Array:
     """Bilinear value of one window at each pixel centre, 0 outside."""
     (x0, y0, x1, y1), (cells_v, cells_u) = box, window.shape
     image = np.zeros(image_size)
@@ -31,7 +35,9 @@ def paste_oracle(window, box, image_size):
     return image
 
 
-def random_case(count, window, image_size, seed=0):
+def random_case(
+    count: int, window: Any, image_size: tuple[int, int], seed: int = 0
+) -> tuple[Array, Array]:
     rng = np.random.default_rng(seed)
     low = rng.uniform(-0.5, 1, (count, 2)) * image_size[::-1]
     boxes = np.concatenate([low, low + rng.uniform(0.1, 1.5, (count, 2)) * image_size[::-1]], 1)
@@ -45,14 +51,14 @@ COORDINATE = st.one_of(st.integers(-8, 16).map(float), st.floats(-8, 16, width=3
     box=st.tuples(COORDINATE, COORDINATE, COORDINATE, COORDINATE),
     window=st.tuples(st.integers(1, 4), st.integers(1, 4)),
 )
-def test_matches_oracle(box, window):
+def test_matches_oracle(box: Any, window: Any) -> None:
     values = np.random.default_rng(0).random((1, *window))
     found = paste(values, [box], (7, 9))
     assert found.shape == (1, 7, 9)
     assert_allclose(found[0], paste_oracle(values[0], box, (7, 9)), atol=1e-9)
 
 
-def test_matches_grid_sample():
+def test_matches_grid_sample() -> None:
     torch = pytest.importorskip("torch")
     (height, width), (windows, boxes) = (24, 36), random_case(30, (15, 11), (24, 36))
     x0, y0, x1, y1 = (torch.from_numpy(side)[:, None] for side in boxes.T)
@@ -67,19 +73,19 @@ def test_matches_grid_sample():
     assert_allclose(paste(windows, boxes, (height, width)), expected[:, 0].numpy(), atol=1e-5)
 
 
-def test_whole_pixel_cells_are_copied():
+def test_whole_pixel_cells_are_copied() -> None:
     window = np.random.default_rng(1).random((1, 3, 4))
     image = paste(window, [[2, 1, 6, 4]], (5, 7))[0]
     assert_allclose(image, np.pad(window[0], ((1, 1), (2, 1))), atol=1e-12)
 
 
-def test_threshold_is_closed():
+def test_threshold_is_closed() -> None:
     assert paste(np.full((1, 1, 1), 0.5), [[0, 0, 1, 1]], (1, 1), threshold=0.5).tolist() == [
         [[True]]
     ]
 
 
-def test_threshold_agrees_with_values():
+def test_threshold_agrees_with_values() -> None:
     windows, boxes = random_case(20, (5, 6), (30, 20))
     found = paste(windows, boxes, (30, 20), threshold=0.4)
     assert found.dtype == bool
@@ -87,20 +93,20 @@ def test_threshold_agrees_with_values():
 
 
 @pytest.mark.parametrize("chunk", [1, 500, 10**9])
-def test_chunks_change_nothing(chunk):
+def test_chunks_change_nothing(chunk: int) -> None:
     windows, boxes = random_case(12, (5, 6), (30, 20))
     found = paste(windows, boxes, (30, 20), chunk=chunk)
     assert_allclose(found, paste(windows, boxes, (30, 20)), atol=1e-6)
 
 
 @pytest.mark.parametrize("box", [(3, 3, 3, 5), (5, 2, 1, 4), (1, 4, 4, 4), (50, 50, 60, 60)])
-def test_boxes_without_pixels_are_empty(box):
+def test_boxes_without_pixels_are_empty(box: Any) -> None:
     windows = np.ones((1, 3, 3))
     assert not paste(windows, [box], (8, 8)).any()
     assert not paste(windows, [box], (8, 8), threshold=0.5).any()
 
 
-def test_no_windows():
+def test_no_windows() -> None:
     assert paste(np.zeros((0, 3, 3), np.float32), [], (4, 5)).shape == (0, 4, 5)
     assert paste(np.zeros((0, 3, 3)), [], (4, 5), threshold=0.5).dtype == bool
 
@@ -109,13 +115,13 @@ def test_no_windows():
     ("given_dtype", "found_dtype"),
     [("float16", "float32"), ("float32", "float32"), ("float64", "float64"), ("bool", "float32")],
 )
-def test_dtype(given_dtype, found_dtype):
+def test_dtype(given_dtype: str, found_dtype: str) -> None:
     assert paste(np.ones((1, 2, 2), given_dtype), [[0, 0, 2, 2]], (3, 3)).dtype == found_dtype
 
 
 @pytest.mark.parametrize("library", ["torch", "array_api_strict", "jax.numpy"])
 @pytest.mark.parametrize("threshold", [None, 0.5])
-def test_libraries_agree(library, threshold):
+def test_libraries_agree(library: str, threshold: float | None) -> None:
     xp = pytest.importorskip(library)
     windows, boxes = random_case(8, (5, 6), (30, 20))
     found = paste(xp.asarray(windows), xp.asarray(boxes), (30, 20), threshold=threshold)
@@ -124,7 +130,7 @@ def test_libraries_agree(library, threshold):
     assert_allclose(np.asarray(found), expected, atol=1e-6)
 
 
-def test_torch_gradient_flows_and_autocast_does_not_round():
+def test_torch_gradient_flows_and_autocast_does_not_round() -> None:
     torch = pytest.importorskip("torch")
     windows, boxes = random_case(3, (5, 6), (30, 20))
     leaf = torch.from_numpy(windows).requires_grad_()
@@ -150,6 +156,6 @@ WINDOWS, BOXES = np.ones((2, 3, 3)), np.zeros((2, 4))
         ((np.ones((2, 0, 3)), BOXES, (4, 4)), r"got \(0, 3\)"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, message):
+def test_wrong_arguments_are_named(arguments: Any, message: str) -> None:
     with pytest.raises(LayoutError, match=message):
         paste(*arguments)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -16,23 +18,25 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # py
 
 LEFT, RIGHT = [1, 1, 4, 1, 4, 5, 1, 5], [6, 2, 9, 2, 9, 4, 6, 4]
 
+Array = npt.NDArray[Any]
 
-def rectangles():
+
+def rectangles() -> Array:
     """The mask of LEFT and RIGHT in an 8 x 10 image."""
     mask = np.zeros((8, 10), dtype=bool)
     mask[1:5, 1:4] = mask[2:4, 6:9] = True
     return mask
 
 
-def random_masks(count, height, width):
+def random_masks(count: int, height: int, width: int) -> Array:
     return np.random.default_rng(0).random((count, height, width)) > 0.4
 
 
-def test_polygons_are_united():
+def test_polygons_are_united() -> None:
     assert_array_equal(polygons_to_mask([LEFT, RIGHT], (8, 10)), rectangles())
 
 
-def test_polygons_may_leave_the_image():
+def test_polygons_may_leave_the_image() -> None:
     assert polygons_to_mask([[-50, -50, 70, -50, 70, 60, -50, 60]], (3, 5)).all()
 
 
@@ -50,21 +54,21 @@ def test_polygons_may_leave_the_image():
         ([[0, 0], [1]], r"polygon 1 is no flat list of numbers"),
     ],
 )
-def test_broken_polygons_are_named(polygon, message):
+def test_broken_polygons_are_named(polygon: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         polygons_to_mask([LEFT, polygon], (8, 10))
 
 
-def test_no_polygons():
+def test_no_polygons() -> None:
     with pytest.raises(ValueError, match="at least one polygon, got none"):
         annotation_to_rle([], (8, 10))
 
 
-def test_annotation_of_polygons():
+def test_annotation_of_polygons() -> None:
     assert annotation_to_rle([LEFT, RIGHT], (8, 10)) == encode(rectangles()[None])[0]
 
 
-def test_annotation_of_uncompressed_runs():
+def test_annotation_of_uncompressed_runs() -> None:
     mask = rectangles().T.reshape(-1)
     starts = np.flatnonzero(np.diff(mask, prepend=False))
     counts = np.diff(starts, prepend=0, append=mask.size).tolist()
@@ -73,21 +77,21 @@ def test_annotation_of_uncompressed_runs():
 
 
 @pytest.mark.parametrize("mask", [*random_masks(3, 40, 60), np.zeros((40, 60)), np.ones((40, 60))])
-def test_annotation_of_compressed_runs(mask):
+def test_annotation_of_compressed_runs(mask: Array) -> None:
     (rle,) = encode(mask[None])
     assert annotation_to_rle(rle, (40, 60)) == rle
     text = json.loads(json.dumps({"size": rle["size"], "counts": rle["counts"].decode()}))
     assert annotation_to_rle(text, (40, 60)) == rle
 
 
-def test_annotation_of_long_runs():
+def test_annotation_of_long_runs() -> None:
     masks = np.zeros((2, 1000, 2000), dtype=bool)
     masks[0, 500:, 1000:] = masks[1, :, 700:] = True
     for rle in encode(masks):
         assert annotation_to_rle(rle, (1000, 2000)) == rle
 
 
-def test_truncated_counts_are_found():
+def test_truncated_counts_are_found() -> None:
     (rle,) = encode(random_masks(1, 40, 60))
     for end in (1, 10, len(rle["counts"]) - 1):
         broken = {"size": [40, 60], "counts": rle["counts"][:end].decode()}
@@ -108,12 +112,12 @@ def test_truncated_counts_are_found():
         ("22", "got '22'"),
     ],
 )
-def test_broken_annotations_are_named(segmentation, message):
+def test_broken_annotations_are_named(segmentation: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         annotation_to_rle(segmentation, (2, 2))
 
 
 @pytest.mark.parametrize("size", [[3, 2], None, 4])
-def test_size_must_be_the_image(size):
+def test_size_must_be_the_image(size: Any) -> None:
     with pytest.raises(LayoutError, match=r"RLE of size \[2, 2\], got"):
         annotation_to_rle({"size": size, "counts": "22"}, (2, 2))
