@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from PIL import Image
-from pycocotools import mask as coco_mask
 
+from tensormask_core.masks import encode
 from tensormask_zoo.data.sample import Sample, Target
 
 
@@ -76,8 +75,8 @@ def _write_image(image: torch.Tensor, path: Path, image_id: int) -> dict[str, An
 
 def _annotations(target: Target, first_id: int) -> list[dict[str, Any]]:
     """Turn the objects of one image into COCO annotations."""
-    masks = target["masks"].numpy().astype(np.uint8)
-    columns = zip(masks, target["boxes"].tolist(), target["labels"].tolist(), strict=True)
+    rles, area = encode(target["masks"]), target["area"].tolist()
+    columns = zip(rles, target["boxes"].tolist(), target["labels"].tolist(), strict=True)
     crowd = target["iscrowd"].tolist()
     return [
         {
@@ -85,18 +84,12 @@ def _annotations(target: Target, first_id: int) -> list[dict[str, Any]]:
             "image_id": target["image_id"],
             "category_id": label,
             "bbox": [x0, y0, x1 - x0, y1 - y0],
-            "area": int(np.count_nonzero(mask)),
+            "area": area[k],
             "iscrowd": crowd[k],
-            "segmentation": _compressed_rle(mask),
+            "segmentation": {**rle, "counts": rle["counts"].decode("ascii")},  # JSON holds text
         }
-        for k, (mask, (x0, y0, x1, y1), label) in enumerate(columns)
+        for k, (rle, (x0, y0, x1, y1), label) in enumerate(columns)
     ]
-
-
-def _compressed_rle(mask: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """Encode one (H, W) mask as RLE whose counts are text, which JSON can hold."""
-    rle = coco_mask.encode(np.asfortranarray(mask))
-    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
 def _replace(path: Path, content: bytes) -> None:
