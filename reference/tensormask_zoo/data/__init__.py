@@ -1,6 +1,7 @@
 """Data sets of images and instances, all in torchvision's detection convention.
 
-The Lightning data modules are in `tensormask_zoo.data.module`.
+The Lightning data modules are in `shapes_module` and `coco_module`, so that Lightning is imported
+only by those who use it.
 """
 
 from tensormask_zoo.data.coco import CocoInstances
