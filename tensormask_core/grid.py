@@ -18,7 +18,7 @@ from tensormask_core.grid_level import (
     IntArray,
     WindowKinds,
     check_extents,
-    check_length,
+    check_positive,
 )
 
 __all__ = ["GridLevel", "WindowGrid", "WindowIndex", "WindowKinds"]
@@ -94,7 +94,7 @@ class WindowGrid:
             179200
         """
         check_extents("image_size", image_size)
-        check_length("sigma", sigma)
+        check_positive("sigma", sigma)
         if levels < 1:
             raise LayoutError(f"WindowGrid.pyramid expects at least one level, got {levels}")
         cells = [_window_cells(window) for window in windows]

@@ -47,14 +47,14 @@ class GridLevel:
 
     def __post_init__(self) -> None:
         check_extents("GridLevel", (self.height, self.width))
-        check_length("sigma_hw", self.sigma_hw)
+        check_positive("sigma_hw", self.sigma_hw)
         if np.shape(self.windows_px)[1:] != (2,):
             raise LayoutError(
                 "GridLevel expects windows_px as one or more (height, width) pairs, "
                 f"got {self.windows_px}"
             )
         for side in np.ravel(self.windows_px):
-            check_length("a side of windows_px", float(side))
+            check_positive("a side of windows_px", float(side))
         if not np.isfinite(self.offset_px).all():
             raise UnitError(f"offset_px must be finite px, got {self.offset_px}")
 
@@ -106,7 +106,7 @@ def check_extents(name: str, extents: Sequence[int]) -> None:
         raise LayoutError(f"{name} expects whole (height, width) of 0 or more, got {extents}")
 
 
-def check_length(name: str, length_px: float) -> None:
-    """Refuse a length that is not positive and finite."""
-    if not (math.isfinite(length_px) and length_px > 0):
-        raise UnitError(f"{name} must be a positive, finite number of px, got {length_px}")
+def check_positive(name: str, value: float) -> None:
+    """Refuse a length or ratio that is not positive and finite."""
+    if not (math.isfinite(value) and value > 0):
+        raise UnitError(f"{name} must be a positive, finite number, got {value}")

@@ -43,9 +43,9 @@ class Candidates:
         return inside[:, 0] & inside[:, 1]
 
     def centred(self, radius_px: FloatArray) -> BoolArray:
-        """Whether the object's centre is within a radius, (C,) px, per axis, borders included."""
-        within: BoolArray = np.abs(self.shift).max(axis=1) <= radius_px
-        return within
+        """Whether the centres are within a radius along each axis, (C, 2) px, borders included."""
+        within = np.abs(self.shift) <= radius_px  # (C, 2)
+        return within[:, 0] & within[:, 1]
 
 
 def as_boxes(boxes: ArrayLike) -> FloatArray:

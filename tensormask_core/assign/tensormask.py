@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ from tensormask_core.assign.candidates import as_boxes, longest_of, windows_near
 from tensormask_core.assign.claims import Claims, settle
 from tensormask_core.errors import UnitError
 from tensormask_core.grid import WindowGrid
-from tensormask_core.grid_level import FloatArray, WindowKinds, check_length
+from tensormask_core.grid_level import FloatArray, WindowKinds, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +72,12 @@ class TensorMaskRule:
     ambiguous: Literal["negative", "nearest"] = "negative"
 
     def __post_init__(self) -> None:
-        check_length("scale_ratio", self.scale_ratio)
-        check_length("centrality", self.centrality)
+        check_positive("scale_ratio", self.scale_ratio)
+        check_positive("centrality", self.centrality)
+        if not math.isfinite(self.scale_margin):
+            raise UnitError(f"scale_margin must be a finite number, got {self.scale_margin}")
         if self.centrality_unit != "level":
-            check_length("centrality_unit", _number(self.centrality_unit))
+            check_positive("centrality_unit", _number(self.centrality_unit))
         if self.ambiguous not in ("negative", "nearest"):
             raise ValueError(f"ambiguous expects 'negative' or 'nearest', got {self.ambiguous!r}")
 
