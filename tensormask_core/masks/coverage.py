@@ -151,19 +151,18 @@ def _cell_sums(xp: Any, values: Any, edges: Floats, span: Span) -> Any:
     """Integrate `values` (n, length, R) along axis 1 between successive `edges` (n, cells + 1).
 
     The running sum up to an edge is its value at the whole pixel below plus a fraction of the next
-    step. Whole and fractional parts are differenced apart, so integer masks keep exact sums.
+    step. Whole and fractional parts are differenced apart, so the sums of masks of 0 and 1 over
+    whole pixels are exact, and no digits are lost to long running sums elsewhere.
     """
-    exact = xp.float32 if xp.isdtype(values.dtype, "real floating") else xp.int32
-    steps = xp.astype(values, exact)
-    total = xp.cumulative_sum(steps, axis=1, dtype=exact, include_initial=True)
+    steps = xp.astype(values, xp.float32)
+    total = xp.cumulative_sum(steps, axis=1, dtype=xp.float32, include_initial=True)
     local = edges - span.start[:, None]
     below = np.clip(np.floor(local), 0, span.length - 1).astype(np.int64)
     whole = take_rows(xp, total, below)
-    sums = xp.astype(whole[:, 1:, :] - whole[:, :-1, :], xp.float32)
+    sums = whole[:, 1:, :] - whole[:, :-1, :]
     fraction = np.clip(local - below, 0, 1)[:, :, None]
     if not fraction.any():
         return sums
     device = array_api_compat.device(values)
-    part = xp.astype(take_rows(xp, steps, below), xp.float32)
-    part = part * xp.asarray(fraction, dtype=xp.float32, device=device)
+    part = take_rows(xp, steps, below) * xp.asarray(fraction, dtype=xp.float32, device=device)
     return sums + (part[:, 1:, :] - part[:, :-1, :])

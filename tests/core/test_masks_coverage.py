@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tensormask_core.errors import LayoutError
 from tensormask_core.masks import crop_and_resize
+from tensormask_core.masks._spans import groups_by_size
 
 Array = npt.NDArray[Any]
 
@@ -72,9 +73,9 @@ def test_whole_pixel_cells_are_exact_block_means() -> None:
     assert_array_equal(crop_and_resize(masks, [[0, 0, 96, 128]], (32, 24))[0], means)
 
 
-def test_exact_for_sums_that_float32_cannot_hold() -> None:
+def test_values_of_uint8_are_averaged_as_they_are() -> None:
     masks = np.full((1, 1000, 40), 255, dtype=np.uint8)
-    assert_array_equal(crop_and_resize(masks, [[0, 999, 40, 1000]], (1, 40))[0], [[255] * 40])
+    assert_array_equal(crop_and_resize(masks, [[0, 0, 40, 1000]], (1, 40))[0], [[255] * 40])
 
 
 def test_each_box_reads_its_object() -> None:
@@ -96,6 +97,27 @@ def test_groups_of_boxes_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> No
     whole = crop_and_resize(masks, boxes, (3, 5), object=index)
     monkeypatch.setattr(importlib.import_module("tensormask_core.masks.coverage"), "BUDGET", 100)
     assert_allclose(crop_and_resize(masks, boxes, (3, 5), object=index), whole, atol=1e-6)
+
+
+def test_groups_fit_their_budget() -> None:
+    sides = np.array([[1.0, 900], [800, 1], [2, 700], [10, 10], [600, 3]])
+    groups = list(groups_by_size(sides, 1000))
+    assert sorted(np.concatenate(groups)) == [0, 1, 2, 3, 4]
+    for group in groups:
+        assert len(group) == 1 or len(group) * sides[group].max(axis=0).prod() <= 1000
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("outside", ["zero", "ring"])
+def test_cuda_agrees(outside: str) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    masks, boxes = random_masks(2, 40, 40), [[0.3, 1.7, 30.1, 39.2], [-8, -4, 48, 44]]
+    found = crop_and_resize(torch.from_numpy(masks).cuda(), boxes, (7, 7), outside=outside)
+    expected = crop_and_resize(masks, boxes, (7, 7), outside=outside)
+    assert found.device.type == "cuda"
+    assert_allclose(found.cpu().numpy(), expected, atol=2e-6)
 
 
 def test_binary_is_closed_at_the_threshold() -> None:

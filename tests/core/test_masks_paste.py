@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,29 @@ def test_matches_grid_sample() -> None:
         torch.from_numpy(windows).double()[:, None], grid, padding_mode="zeros", align_corners=False
     )
     assert_allclose(paste(windows, boxes, (height, width)), expected[:, 0].numpy(), atol=1e-5)
+
+
+def test_equals_the_published_paste(shared_dir: Path) -> None:
+    golden = np.load(shared_dir / "golden" / "tensormask_d2_outputs.npz")
+    boxes, shape = golden["eval_det0_anchors"], golden["eval_final0_masks_shape"]
+    bits = np.unpackbits(golden["eval_final0_masks_packed"])[: shape.prod()]
+    expected = bits.reshape(shape).astype(bool)
+    for k, (x0, _, x1, _) in enumerate(boxes):
+        window = golden[f"eval_det0_mask{k:02d}"]
+        if len(window) == round((x1 - x0) / 4):  # the largest windows were stored thinned out
+            found = paste(window[None], boxes[k : k + 1], shape[1:].tolist(), threshold=0.5)
+            assert_array_equal(found[0], expected[k])
+
+
+@pytest.mark.gpu
+def test_cuda_agrees() -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    windows, boxes = random_case(8, (5, 6), (30, 20))
+    found = paste(torch.from_numpy(windows).cuda(), torch.from_numpy(boxes).cuda(), (30, 20))
+    assert found.device.type == "cuda"
+    assert_allclose(found.cpu().numpy(), paste(windows, boxes, (30, 20)), atol=1e-6)
 
 
 def test_whole_pixel_cells_are_copied() -> None:

@@ -99,6 +99,11 @@ def test_torch_windows(dtype: str) -> None:
     assert windows_to_rle(windows, boxes, (10, 12)) == expected
 
 
+def test_threshold_is_closed() -> None:
+    (rle,) = windows_to_rle(np.full((1, 1, 1), 0.5), [[0, 0, 1, 1]], (1, 1), threshold=0.5)
+    assert decode([rle]).all()
+
+
 def test_no_windows() -> None:
     assert windows_to_rle(np.zeros((0, 3, 3)), np.zeros((0, 4)), (4, 4)) == []
 
