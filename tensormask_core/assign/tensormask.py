@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -136,6 +137,6 @@ class TensorMaskRule:
 
 def _number(value: object) -> float:
     """The value if it is a number; else the error a wrong word deserves."""
-    if isinstance(value, (int, float)):
+    if isinstance(value, Real):
         return float(value)
     raise UnitError(f"centrality_unit expects 'level' or a length in px, got {value!r}")
