@@ -1,0 +1,183 @@
+"""Which backend serves which array: entry points, explicit registration, and a local choice.
+
+Claims are data, not code: the entry-point group ``tensormask_core.backends`` maps a name to a
+factory, the group ``tensormask_core.array_types`` maps a type such as ``torch.Tensor`` to the name
+of its backend. So nothing is imported before an array of a type arrives.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from array_api_compat import is_array_api_obj
+
+from tensormask_core import pytrees
+from tensormask_core.backend import Backend
+from tensormask_core.errors import BackendAmbiguous, BackendUnavailable
+
+BACKENDS = "tensormask_core.backends"
+ARRAY_TYPES = "tensormask_core.array_types"
+FALLBACK = "array_api"
+
+BackendFactory = Callable[[], Backend[Any]]
+
+_registered: dict[str, BackendFactory] = {}
+_registered_types: dict[str, str] = {}
+_chosen: ContextVar[Backend[Any] | None] = ContextVar("tensormask_core.backend", default=None)
+
+
+def available_backends() -> tuple[str, ...]:
+    """Return the names of all installed backends, without importing any.
+
+    Example:
+        >>> "numpy" in available_backends()
+        True
+    """
+    return tuple(sorted({*_registered, *(point.name for point in _points(BACKENDS))}))
+
+
+@cache
+def get_backend(name: str) -> Backend[Any]:
+    """Return the backend of that name, loading its array library if need be.
+
+    Raises:
+        BackendUnavailable: there is no such backend, or its array library is not installed.
+        BackendAmbiguous: two distributions offer a backend of that name.
+
+    Example:
+        >>> get_backend("numpy").name
+        'numpy'
+    """
+    try:
+        return _factory(name)()
+    except BackendUnavailable:
+        raise
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"backend {name!r} needs a library that is not installed ({error}); "
+            f"try: pip install 'tensormask-core[{name}]'"
+        ) from error
+
+
+def backend_of(array: object) -> Backend[Any]:
+    """Return the backend that serves ``array``.
+
+    The backend chosen by :func:`use_backend` comes first, then the one that claims the array's
+    type, then the array-API fallback.
+
+    Raises:
+        TypeError: ``array`` is no array.
+        BackendAmbiguous: two backends claim its type and none is chosen.
+
+    Example:
+        >>> import numpy as np
+        >>> backend_of(np.zeros(3)).name
+        'numpy'
+    """
+    return _chosen.get() or _backend_of_type(type(array))
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[Backend[Any]]:
+    """Choose one backend for every array within the block, in this context only.
+
+    Example:
+        >>> import numpy as np
+        >>> with use_backend("array_api"):
+        ...     backend_of(np.zeros(3)).name
+        'array_api'
+    """
+    backend = get_backend(name)
+    token = _chosen.set(backend)
+    try:
+        yield backend
+    finally:
+        _chosen.reset(token)
+
+
+def register_backend(
+    name: str, factory: BackendFactory, *, array_types: tuple[str, ...] = ()
+) -> None:
+    """Register a backend of this process, for those that are not installed as a distribution.
+
+    Args:
+        name: what :func:`get_backend` and :func:`use_backend` shall know it by.
+        factory: builds the backend; called once, when it is first needed.
+        array_types: the types it claims, such as ``"torch.Tensor"``.
+
+    Raises:
+        BackendAmbiguous: the name is taken.
+    """
+    if name in available_backends():
+        raise BackendAmbiguous(f"a backend named {name!r} exists already; choose another name")
+    _registered[name] = factory
+    _registered_types.update(dict.fromkeys(array_types, name))
+    get_backend.cache_clear()
+    _backend_of_type.cache_clear()
+
+
+@cache
+def _backend_of_type(array_type: type) -> Backend[Any]:
+    pytrees.register_loaded_frameworks()
+    for base in array_type.__mro__:
+        claims = _claims(f"{base.__module__}.{base.__qualname__}")
+        if len(claims) > 1:
+            raise BackendAmbiguous(
+                f"{array_type.__module__}.{array_type.__qualname__} is claimed by the backends "
+                f"{', '.join(claims)}; choose one with use_backend(name)"
+            )
+        if claims:
+            return get_backend(claims[0])
+    if not _is_array_type(array_type):
+        raise TypeError(
+            f"expected an array (numpy, torch, JAX or another array-API library), got "
+            f"{array_type.__module__}.{array_type.__qualname__}; convert it, e.g. numpy.asarray(x)"
+        )
+    return get_backend(FALLBACK)
+
+
+def _claims(type_name: str) -> list[str]:
+    claims = {point.value for point in _points(ARRAY_TYPES) if point.name == type_name}
+    if type_name in _registered_types:
+        claims.add(_registered_types[type_name])
+    return sorted(claims)
+
+
+def _is_array_type(array_type: type) -> bool:
+    if hasattr(array_type, "__array_namespace__"):
+        return True
+    # Some array types are abstract (dask, tracers): array-api-compat knows them by an instance.
+    return bool(is_array_api_obj(array_type.__new__(array_type))) if _known(array_type) else False
+
+
+def _known(array_type: type) -> bool:
+    root = array_type.__module__.partition(".")[0]
+    return root in ("dask", "sparse", "ndonnx") and root in sys.modules
+
+
+def _factory(name: str) -> BackendFactory:
+    if name in _registered:
+        return _registered[name]
+    points = {point.value: point for point in _points(BACKENDS) if point.name == name}
+    if not points:
+        raise BackendUnavailable(
+            f"no backend {name!r}; installed are {', '.join(available_backends())}"
+        )
+    if len(points) > 1:
+        raise BackendAmbiguous(
+            f"backend {name!r} is offered by {', '.join(sorted(points))}; uninstall all but one"
+        )
+    (point,) = points.values()
+    factory: BackendFactory = point.load()
+    return factory
+
+
+@cache
+def _points(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
