@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as coco_mask
 from tensormask_zoo.data.sample import Target
 from tensormask_zoo.data.shapes import GRAIN, Shape, Shapes, paint, rasterise
 from tensormask_zoo.data.silhouettes import SILHOUETTES
@@ -146,6 +147,12 @@ def test_silhouettes_have_the_area_of_their_figure(name: str, area: float) -> No
     assert inside.sum() / 200**2 == pytest.approx(area, rel=0.005)
 
 
+def test_pixels_are_tested_at_their_centres() -> None:
+    region, inside = rasterise(Shape("disc", 4, 4, 4, 1, 0), (8, 8))
+    assert region == (slice(2, 6), slice(2, 6))
+    assert inside.sum() == 12  # all of 4 x 4 but the corners
+
+
 def test_silhouettes_stay_in_the_unit_circle() -> None:
     p, q = np.meshgrid(*[np.linspace(-1.5, 1.5, 301, dtype=np.float32)] * 2)
     for silhouette in SILHOUETTES.values():
@@ -201,6 +208,13 @@ def test_write_coco_lists_every_image_and_object(tmp_path: Path) -> None:
     assert len(document["annotations"]) == sum(len(t["labels"]) for t in targets(dataset, 4))
     assert [c["name"] for c in document["categories"]] == list(dataset.class_names)
     assert sorted(p.suffix for p in tmp_path.rglob("*.*")) == [".json"] + [".png"] * 4
+
+
+def test_written_boxes_are_those_of_the_written_masks(tmp_path: Path) -> None:
+    document = json.loads(write_coco(Shapes(length=4, seed=1), tmp_path).read_text())
+    for annotation in document["annotations"]:
+        assert annotation["bbox"] == coco_mask.toBbox(annotation["segmentation"]).tolist()
+        assert annotation["area"] == coco_mask.area(annotation["segmentation"])
 
 
 def test_an_interrupted_write_leaves_the_old_json(

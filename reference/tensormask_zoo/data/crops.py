@@ -36,6 +36,9 @@ class RandomCrop:
         size: (H, W) of the part in px after resizing; less where the image is smaller.
         scale: Smallest and largest factor, drawn log-uniformly.
 
+    Raises:
+        ValueError: A scale that is not positive, or whose ends are swapped.
+
     Example:
         >>> RandomCrop((64, 64), scale=(2.0, 2.0))(200, 20).out_size
         (64, 40)
@@ -43,6 +46,10 @@ class RandomCrop:
 
     size: tuple[int, int]
     scale: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"expected 0 < low <= high for scale, got {self.scale}")
 
     def __call__(self, height: int, width: int) -> Crop:
         """Draw a factor and a place."""
