@@ -1,0 +1,141 @@
+"""The Lightning module that trains and evaluates any model of the zoo."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import Timer
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from tensormask_zoo.data.sample import Batch
+from tensormask_zoo.evaluation import CocoEvaluator, ImageResult, table
+from tensormask_zoo.models import MODELS
+from tensormask_zoo.schedule import Optimisation
+
+
+class Detector(LightningModule):
+    """A model of the zoo with its optimiser, losses in training and COCO metrics in validation.
+
+    Args:
+        name: a key of :data:`tensormask_zoo.models.MODELS`.
+        settings: arguments of that function, ``num_classes`` apart.
+        num_classes: object classes of the data; linked to the data module by the scripts.
+        class_names: their names, in the order of the labels.
+        optimisation: optimiser and schedule.
+        max_detections: detections per image that count in the metrics.
+
+    Raises:
+        ValueError: there is no model of that name.
+    """
+
+    def __init__(
+        self,
+        name: str = "tensormask_small_fpn",
+        settings: dict[str, Any] | None = None,
+        num_classes: int = 5,
+        class_names: Sequence[str] = (),
+        optimisation: Optimisation = Optimisation(),  # noqa: B008  (frozen)
+        max_detections: int = 100,
+    ) -> None:
+        super().__init__()
+        if name not in MODELS:
+            raise ValueError(f"no model named {name!r}; there are {', '.join(sorted(MODELS))}")
+        # The checkpoint holds plain values only, so that it loads without running any code.
+        self.save_hyperparameters(
+            {
+                "name": name,
+                "settings": settings or {},
+                "num_classes": num_classes,
+                "class_names": list(class_names),
+                "optimisation": dataclasses.asdict(optimisation),
+                "max_detections": max_detections,
+            }
+        )
+        if isinstance(optimisation, dict):  # as read back from a checkpoint
+            optimisation = Optimisation(**optimisation)
+        self.optimisation = optimisation
+        self.class_names = tuple(class_names) or tuple(str(k + 1) for k in range(num_classes))
+        self.model = MODELS[name](num_classes=num_classes, **(settings or {}))
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped overload
+        self.evaluator = CocoEvaluator(self.class_names, max_detections=max_detections)
+        self.metrics: dict[str, float] = {}
+        self._step_started = time.perf_counter()
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Return the sum of the model's losses."""
+        images, targets = batch
+        losses: dict[str, Tensor] = self.model(images, targets)
+        total = torch.stack(list(losses.values())).sum()
+        now = time.perf_counter()
+        rate = len(images) / (now - self._step_started)
+        self._step_started = now
+        shown = {name.removeprefix("loss_"): value.detach() for name, value in losses.items()}
+        self.log_dict(shown, prog_bar=True, batch_size=len(images))
+        self.log("loss", total.detach(), batch_size=len(images))
+        self.log("images/s", rate, prog_bar=True, batch_size=len(images))
+        self.log("ETA min", self._minutes_left(), prog_bar=True, batch_size=len(images))
+        return total
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Collect detections and ground truth as RLE."""
+        images, targets = batch
+        for (found, masks), image, target in zip(
+            self.model.detect(images), images, targets, strict=True
+        ):
+            self.evaluator.add(ImageResult.of(found, masks, image), target)
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute COCO metrics."""
+        self.metrics = self.evaluator.compute()
+        self.evaluator.reset()
+        self.log_dict({f"val/{name}": value for name, value in self.metrics.items()})
+        self.log("mask AP", self.metrics["mask AP"], prog_bar=True, logger=False)
+
+    def results(self) -> str:
+        """Return the COCO table of the last validation."""
+        return table(self.metrics)
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW and a schedule that follows the progress of the run."""
+        optimizer = self.optimisation.optimizer(self.model.parameters())
+        schedule = LambdaLR(optimizer, lambda _: self.optimisation.factor(self.progress()))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """Clip the norm of the gradient."""
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optimisation.clip)
+
+    def progress(self) -> float:
+        """Return how much of the run is done, in [0, 1]: by steps or by time, whichever is more."""
+        trainer = self._trainer
+        if trainer is None:
+            return 0.0
+        planned = trainer.estimated_stepping_batches if trainer.max_steps < 0 else trainer.max_steps
+        by_steps = trainer.global_step / planned if planned > 0 else 0.0
+        return min(1.0, max(by_steps, *(_time_share(timer) for timer in self._timers()), 0.0))
+
+    def _minutes_left(self) -> float:
+        done = max(self.progress(), 1e-6)
+        elapsed = max([timer.time_elapsed() for timer in self._timers()], default=0.0)
+        return round(elapsed * (1 - done) / done / 60, 1)
+
+    def _timers(self) -> list[Timer]:
+        return [c for c in self.trainer.callbacks if isinstance(c, Timer)]
+
+
+def _time_share(timer: Timer) -> float:
+    left = timer.time_remaining()
+    if left is None:
+        return 0.0
+    elapsed = timer.time_elapsed()
+    return elapsed / max(elapsed + left, timedelta(microseconds=1).total_seconds())

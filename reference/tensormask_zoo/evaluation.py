@@ -1,0 +1,183 @@
+"""Mask and box AP by pycocotools, from results that stay RLE throughout."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tensormask_core.masks import encode
+from torch import Tensor
+
+from tensormask_zoo.tensormask.postprocess import Detections
+from tensormask_zoo.tensormask.results import WindowMasks, as_rles
+
+Record = dict[str, Any]
+
+AREAS = ("", "S", "M", "L")
+MISSING = -1.0  # what COCO reports where there is nothing to measure
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """Detections of one image as COCO needs them.
+
+    Attributes:
+        boxes: (D, 4) XYXY px.
+        labels: (D,) from 1.
+        scores: (D,) in [0, 1].
+        rles: D compressed RLEs.
+    """
+
+    boxes: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+    scores: np.ndarray[Any, Any]
+    rles: list[Record]
+
+    @classmethod
+    def of(cls, found: Detections, masks: list[WindowMasks], image: Tensor) -> ImageResult:
+        """Encode detections of ``image`` (3, H, W)."""
+        rles = as_rles(found, masks, (image.shape[-2], image.shape[-1]))
+        boxes, labels, scores = (
+            x.detach().cpu().numpy() for x in (found.boxes, found.labels, found.scores)
+        )
+        return cls(boxes, labels, scores, rles)
+
+    def records(self, image_id: int, category_ids: Sequence[int] | None = None) -> list[Record]:
+        """Return COCO result records, XYWH boxes included; ``segmentation`` counts are bytes."""
+        sides = np.concatenate([self.boxes[:, :2], self.boxes[:, 2:] - self.boxes[:, :2]], axis=1)
+        return [
+            {
+                "image_id": image_id,
+                "category_id": int(label) if category_ids is None else category_ids[label - 1],
+                "bbox": [float(side) for side in box],
+                "score": float(score),
+                "segmentation": rle,
+            }
+            for box, label, score, rle in zip(
+                sides, self.labels, self.scores, self.rles, strict=True
+            )
+        ]
+
+
+class CocoEvaluator:
+    """Collects results image by image and computes COCO's metrics.
+
+    Args:
+        class_names: names of the labels 1, 2, ...
+        max_detections: detections per image that count; COCO's is 100.
+    """
+
+    def __init__(self, class_names: Sequence[str], *, max_detections: int = 100) -> None:
+        self._categories = [{"id": k + 1, "name": name} for k, name in enumerate(class_names)]
+        self._max_detections = max_detections
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self._images: dict[int, Record] = {}
+        self._truth: list[Record] = []
+        self._found: list[Record] = []
+
+    def add(self, result: ImageResult, target: dict[str, Tensor]) -> None:
+        """Add an image; one that was added before is left out, so that nothing counts twice."""
+        image_id = int(target["image_id"])
+        if image_id in self._images:
+            return
+        height, width = target["masks"].shape[-2:]
+        self._images[image_id] = {"id": image_id, "height": height, "width": width}
+        self._found += result.records(image_id)
+        self._truth += _truth_records(target, image_id, first_id=len(self._truth) + 1)
+
+    def compute(self) -> dict[str, float]:
+        """Return AP, AP50, AP75, AP by size and AR of masks and boxes, each in [0, 1] or -1."""
+        return {
+            f"{kind} {name}": value
+            for kind, iou_type in (("mask", "segm"), ("box", "bbox"))
+            for name, value in self._evaluate(iou_type).items()
+        }
+
+    def _evaluate(self, iou_type: str) -> dict[str, float]:
+        from pycocotools.coco import COCO  # noqa: PLC0415  (loads matplotlib; seldom needed)
+        from pycocotools.cocoeval import COCOeval  # noqa: PLC0415  (as above)
+
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+            truth = COCO()
+            truth.dataset = {
+                "images": list(self._images.values()),
+                "annotations": self._truth,
+                "categories": self._categories,
+            }
+            truth.createIndex()
+            found = COCO()
+            found.dataset = {**truth.dataset, "annotations": _as_annotations(self._found, iou_type)}
+            found.createIndex()
+            evaluation = COCOeval(truth, found, iou_type)
+            evaluation.params.maxDets = [self._max_detections]
+            evaluation.evaluate()
+            evaluation.accumulate()
+        return _summary(evaluation)
+
+
+def table(metrics: dict[str, float]) -> str:
+    """Return metrics as a table with one row for masks and one for boxes, in percent."""
+    columns = list(dict.fromkeys(name.split(" ", 1)[1] for name in metrics))
+    rows = ["      " + "".join(f"{column:>8}" for column in columns)]
+    for kind in ("mask", "box"):
+        values = [metrics[f"{kind} {column}"] for column in columns]
+        cells = ("     n/a" if value == MISSING else f"{100 * value:8.1f}" for value in values)
+        rows.append(f"{kind:<6}" + "".join(cells))
+    return "\n".join(rows)
+
+
+def _summary(evaluation: Any) -> dict[str, float]:
+    """Average precision (T, R, K, A, M) and recall (T, K, A, M) as COCO's twelve lines do."""
+    precision, recall = evaluation.eval["precision"][..., 0], evaluation.eval["recall"][..., 0]
+    iou = evaluation.params.iouThrs
+    summary = {"AP": _mean(precision[..., 0])}
+    for percent in (50, 75):
+        summary[f"AP{percent}"] = _mean(precision[np.isclose(iou, percent / 100), ..., 0])
+    for area, name in enumerate(AREAS[1:], start=1):
+        summary[f"AP{name}"] = _mean(precision[..., area])
+    for area, name in enumerate(AREAS):
+        summary[f"AR{name}"] = _mean(recall[..., area])
+    return summary
+
+
+def _mean(values: np.ndarray[Any, Any]) -> float:
+    known = values[values > MISSING]
+    return float(known.mean()) if known.size else MISSING
+
+
+def _as_annotations(records: list[Record], iou_type: str) -> list[Record]:
+    """Return results as annotations, with the area that COCO sorts them into sizes by."""
+    from pycocotools import mask  # noqa: PLC0415  (an optional dependency)
+
+    if iou_type == "segm":
+        areas = mask.area([r["segmentation"] for r in records]) if records else []
+    else:
+        areas = [r["bbox"][2] * r["bbox"][3] for r in records]
+    return [
+        {**record, "id": number, "area": float(area), "iscrowd": 0}
+        for number, (record, area) in enumerate(zip(records, areas, strict=True), start=1)
+    ]
+
+
+def _truth_records(target: dict[str, Tensor], image_id: int, first_id: int) -> list[Record]:
+    boxes = target["boxes"].cpu().numpy().astype(float)
+    crowd = target.get("iscrowd")
+    return [
+        {
+            "id": first_id + n,
+            "image_id": image_id,
+            "category_id": int(target["labels"][n]),
+            "bbox": [*boxes[n, :2], *(boxes[n, 2:] - boxes[n, :2])],
+            "area": float(target["area"][n]),
+            "iscrowd": 0 if crowd is None else int(crowd[n]),
+            "segmentation": rle,
+        }
+        for n, rle in enumerate(encode(target["masks"].cpu().numpy()))
+    ]

@@ -1,0 +1,94 @@
+"""Feature pyramid network with mean fusion (TensorMask, section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tensormask_zoo.trunk import STEM
+
+
+class Trunk(Protocol):
+    """What a backbone needs of a trunk; see :mod:`tensormask_zoo.trunk`."""
+
+    stem_channels: int
+    widths: tuple[int, ...]
+
+    def __call__(self, images: Tensor, /) -> dict[str, Tensor]:
+        """Return the maps of (N, 3, H, W) images by name."""
+
+
+class MeanFPN(nn.Module):
+    """Top-down pyramid in which each level is the mean of its lateral and the level above.
+
+    TensorMask replaces FPN's sum by the mean, which keeps the scale of all levels equal.
+
+    Args:
+        widths: channels of the input maps, finest first, each half the size of the one before.
+        channels: channels of every output.
+        extra_levels: coarser levels made by strided convolutions of the last input map, as
+            RetinaNet's P6 and P7.
+    """
+
+    def __init__(self, widths: Sequence[int], channels: int, *, extra_levels: int = 0) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
+        self.output = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in widths)
+        extra_in = (widths[-1], *[channels] * extra_levels)
+        self.extra = nn.ModuleList(
+            nn.Conv2d(extra_in[k], channels, 3, stride=2, padding=1) for k in range(extra_levels)
+        )
+        self.channels = channels
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # these convs have a bias
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return maps of (N, channels, H_k, W_k), finest first."""
+        merged = self.lateral[-1](maps[-1])
+        outputs = [self.output[-1](merged)]
+        for k in range(len(maps) - 2, -1, -1):
+            above = F.interpolate(merged, size=maps[k].shape[-2:], mode="nearest")
+            merged = (self.lateral[k](maps[k]) + above) / 2
+            outputs.insert(0, self.output[k](merged))
+        coarsest = maps[-1]
+        for k, conv in enumerate(self.extra):
+            coarsest = conv(coarsest if k == 0 else F.relu(coarsest))
+            outputs.append(coarsest)
+        return outputs
+
+
+class Backbone(nn.Module):
+    """A trunk with a feature pyramid on top.
+
+    Args:
+        trunk: see :mod:`tensormask_zoo.trunk`.
+        channels: channels of each pyramid level.
+        levels: how many levels to return; coarser ones than the trunk has are added.
+
+    Returns:
+        From ``forward``, the list of levels at strides 4, 8, 16, ... and the trunk's stem map at
+        stride 2, which masks finer than stride 4 start from.
+    """
+
+    stride = 4
+
+    def __init__(self, trunk: nn.Module, *, channels: int, levels: int) -> None:
+        super().__init__()
+        widths: tuple[int, ...] = trunk.widths  # type: ignore[assignment]  # see Trunk
+        self.trunk = trunk
+        self.fpn = MeanFPN(widths, channels, extra_levels=max(0, levels - len(widths)))
+        self.levels = levels
+        self.channels = channels
+        self.stem_channels: int = trunk.stem_channels  # type: ignore[assignment]  # see Trunk
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the pyramid levels and the stem map of (N, 3, H, W) normalised images."""
+        maps = self.trunk(images)
+        stem = maps[STEM]
+        levels = self.fpn([maps[str(k)] for k in range(len(maps) - 1)])
+        return levels[: self.levels], stem

@@ -1,0 +1,38 @@
+"""What a run shows at its end: the COCO table, an overlay and the curves, with their paths."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from tensormask_zoo.command_line import ZooCLI
+from tensormask_zoo.pictures import TRUTH_HALF, comparison, save_curves, save_picture
+
+PICTURED_IMAGES = 8
+
+
+def report(cli: ZooCLI) -> None:
+    """Print the table and the paths of the pictures of a trained model."""
+    run = Path(cli.trainer.log_dir or ".")
+    print(f"\nheld-back images, {cli.trainer.global_step} iterations\n{cli.model.results()}\n")
+    print(f"overlay ({TRUTH_HALF}): {draw_overlay(cli, run / 'overlay.png')}")
+    metrics = run / "metrics.csv"
+    if metrics.exists():
+        print(f"learning curve: {save_curves(metrics, run / 'curves.png')}")
+    print(f"run: {run}")
+
+
+@torch.no_grad()
+def draw_overlay(cli: ZooCLI, path: Path) -> Path:
+    """Save predictions beside ground truth for the first validation images."""
+    model = cli.model.eval()
+    images, targets = zip(*islice(cli.datamodule.val_set, PICTURED_IMAGES), strict=True)
+    with cli.trainer.strategy.precision_plugin.forward_context():
+        found = model.model([image.to(model.device) for image in images])
+    found = [{name: value.float().cpu() for name, value in one.items()} for one in found]
+    for one in found:
+        one["labels"] = one["labels"].long()
+    picture = comparison(images, targets, found, model.class_names)
+    return save_picture(picture, path)

@@ -1,0 +1,96 @@
+"""Results: detections with their window masks, and what users make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from tensormask_core import WindowGrid
+from tensormask_core.masks import paste, windows_to_rle
+from torch import Tensor
+from torchvision.ops import clip_boxes_to_image
+
+from tensormask_zoo.tensormask.postprocess import Detections
+from tensormask_zoo.tensormask.targets import Windows
+
+ImageSize = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class WindowMasks:
+    """Masks of some detections of an image, all of one size.
+
+    Attributes:
+        rows: (K,) which detections.
+        probabilities: (K, V, U) in [0, 1].
+        boxes: (K, 4) XYXY px of their windows.
+    """
+
+    rows: Tensor
+    probabilities: Tensor
+    boxes: Tensor
+
+
+def by_image(found: Sequence[Detections], grid: WindowGrid) -> Windows:
+    """Return the windows of all detections of a batch."""
+    image = torch.cat([torch.full_like(f.window, n) for n, f in enumerate(found)])
+    rows = torch.cat([torch.arange(len(f.window), device=f.window.device) for f in found])
+    return Windows.of(grid, image, torch.cat([f.window for f in found]), rows)
+
+
+def rescale(
+    found: Detections, masks: list[WindowMasks], resized: ImageSize, original: ImageSize
+) -> tuple[Detections, list[WindowMasks]]:
+    """Take boxes from the resized to the original image, clip them and drop empty ones.
+
+    Windows are scaled with separate factors for rows and columns and are not clipped.
+    """
+    down, across = original[0] / resized[0], original[1] / resized[1]
+    factors = found.boxes.new_tensor([across, down, across, down])
+    boxes = clip_boxes_to_image(found.boxes * factors, original)
+    kept = ((boxes[:, 2:] > boxes[:, :2]).all(dim=1)).nonzero()[:, 0]
+    new_row = torch.full((len(boxes),), -1, device=boxes.device)
+    new_row[kept] = torch.arange(len(kept), device=boxes.device)
+    moved = []
+    for group in masks:
+        rows = new_row[group.rows]
+        stays = rows >= 0
+        moved.append(
+            WindowMasks(rows[stays], group.probabilities[stays], group.boxes[stays] * factors)
+        )
+    clipped = replace(
+        found, boxes=boxes[kept], labels=found.labels[kept], scores=found.scores[kept],
+        window=found.window[kept],
+    )  # fmt: skip
+    return clipped, moved
+
+
+def as_torchvision(
+    found: Detections, masks: list[WindowMasks], image_size: ImageSize
+) -> dict[str, Tensor]:
+    """Return ``boxes``, ``labels``, ``scores`` and ``masks`` (D, 1, H, W) in [0, 1]."""
+    canvas = found.boxes.new_zeros((len(found.boxes), *image_size))
+    for group in masks:
+        canvas[group.rows] = paste(group.probabilities, group.boxes, image_size)
+    return {
+        "boxes": found.boxes,
+        "labels": found.labels,
+        "scores": found.scores,
+        "masks": canvas[:, None],
+    }
+
+
+def as_rles(
+    found: Detections, masks: list[WindowMasks], image_size: ImageSize, threshold: float = 0.5
+) -> list[dict[str, Any]]:
+    """Return one COCO RLE per detection, without a full image per mask."""
+    rles: list[dict[str, Any]] = [{}] * len(found.boxes)
+    for group in masks:
+        encoded = windows_to_rle(
+            group.probabilities.cpu(), group.boxes.cpu(), image_size, threshold=threshold
+        )
+        for row, rle in zip(group.rows.tolist(), encoded, strict=True):
+            rles[row] = rle
+    return rles
