@@ -16,7 +16,9 @@ class Backend(Protocol[ArrayT]):
     names, any of them possibly 0. ``index`` is ``(K, 3)`` integers: batch, y, x of the wanted
     output windows; y and x may lie outside the grid, where the map is as well defined as inside.
     Results have the dtype and device of the input, which is never modified; half precision is
-    accumulated in float32.
+    accumulated in float32. ``pad_value`` may be infinite: it then reaches the outputs that read
+    outside with a weight above 0, and no others. A batch index out of range is an IndexError
+    wherever its value can be seen.
     """
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tensormask_core.plan import Plan
 from tensormask_core.taps import Taps, cell_taps, grid_taps, node_taps
 
@@ -27,6 +28,8 @@ class NumpyBackend:
         for axis, axes in enumerate(_STAGE_AXES):
             pair = np.moveaxis(blended, axes, (0, 1))
             blended = np.moveaxis(_blend(pair, plan, axis), (0, 1), axes)
+        if plan.pad_value:
+            blended += _dense_padding(plan).astype(blended.dtype)
         return np.ascontiguousarray(blended).astype(x.dtype)
 
     def transform_adjoint(self, g: Array, plan: Plan) -> Array:
@@ -39,8 +42,9 @@ class NumpyBackend:
 
     def windows(self, x: Array, plan: Plan, index: Array) -> Array:
         """Sum the 16 taps of each cell of each window; what they lack of 1 is padding."""
+        _check_batch(index, x.shape[0])
         rows, columns = _window_taps(plan, index)
-        out = _padding(rows, columns, plan.pad_value).astype(_compute_dtype(x))
+        out = _window_padding(rows, columns, plan.pad_value).astype(_compute_dtype(x))
         if x.size:
             for where, weight in _window_terms(rows, columns, index):
                 out += weight.astype(out.dtype) * x[where]
@@ -48,6 +52,7 @@ class NumpyBackend:
 
     def windows_adjoint(self, g: Array, plan: Plan, index: Array, batch: int) -> Array:
         """Add each cell to the 16 samples that it read."""
+        _check_batch(index, batch)
         spread = np.zeros((batch, *plan.shape_in), _compute_dtype(g))
         if spread.size:
             for where, weight in _window_terms(*_window_taps(plan, index), index):
@@ -68,17 +73,15 @@ def _stage(plan: Plan, axis: int) -> tuple[Taps, Taps]:
 
 
 def _blend(x: Array, plan: Plan, axis: int) -> Array:
-    """Return the blend (V_out, H_out, ...) of ``x`` (V, H, ...)."""
+    """Return the blend (V_out, H_out, ...) of ``x`` (V, H, ...), with 0 outside."""
     cells, nodes = _stage(plan, axis)
-    trailing = (1,) * (x.ndim - 2)
-    padding = _missing(cells, nodes, plan.pad_value).astype(x.dtype)
-    out = np.broadcast_to(padding.reshape(*padding.shape, *trailing), (*padding.shape, *x.shape[2:]))
-    out = out.copy()
+    out = np.zeros((plan.window_out[axis], plan.grid_out[axis], *x.shape[2:]), x.dtype)
     if not x.size:
         return out
     for i, j in product(range(2), range(2)):
         weight = (cells.weight[..., i] * nodes.weight[..., j]).astype(x.dtype)
-        out += weight.reshape(*weight.shape, *trailing) * x[cells.index[..., i], nodes.index[..., j]]
+        tap = x[cells.index[..., i], nodes.index[..., j]]
+        out += weight.reshape(*weight.shape, *(1,) * (x.ndim - 2)) * tap
     return out
 
 
@@ -95,11 +98,9 @@ def _spread(g: Array, plan: Plan, axis: int) -> Array:
     return out
 
 
-def _missing(cells: Taps, nodes: Taps, pad_value: float) -> Array:
-    """Return what padding contributes: the weight of taps out of range times ``pad_value``."""
-    weight = 1.0 - cells.weight.sum(-1) * nodes.weight.sum(-1)
-    # Exactly 0 where every tap is inside, so that an infinite pad value stays outside.
-    return np.multiply(weight, pad_value, out=np.zeros_like(weight), where=~(cells.inside & nodes.inside))
+def _check_batch(index: Array, batch: int) -> None:
+    if ((index[:, 0] < 0) | (index[:, 0] >= batch)).any():
+        raise IndexError(f"index expects batch indices in [0, {batch}), got {index[:, 0]}")
 
 
 def _window_taps(plan: Plan, index: Array) -> tuple[tuple[Taps, Taps], tuple[Taps, Taps]]:
@@ -110,13 +111,29 @@ def _window_taps(plan: Plan, index: Array) -> tuple[tuple[Taps, Taps], tuple[Tap
     return rows, columns
 
 
-def _padding(rows: tuple[Taps, Taps], columns: tuple[Taps, Taps], pad_value: float) -> Array:
+def _dense_padding(plan: Plan) -> Array:
+    """Return what padding contributes to each output: (V_out, U_out, H_out, W_out)."""
+    (down, inside_y), (across, inside_x) = (_total(*_stage(plan, axis)) for axis in range(2))
+    missing = 1.0 - down[:, None, :, None] * across[None, :, None, :]
+    inside = inside_y[:, None, :, None] & inside_x[None, :, None, :]
+    return _padding(missing, inside, plan.pad_value)
+
+
+def _window_padding(rows: tuple[Taps, Taps], columns: tuple[Taps, Taps], pad_value: float) -> Array:
     """Return what padding contributes to each cell of each window: (K, V_out, U_out)."""
-    inside = [cells.inside & nodes.inside for cells, nodes in (rows, columns)]
-    weight = [cells.weight.sum(-1) * nodes.weight.sum(-1) for cells, nodes in (rows, columns)]
-    missing = 1.0 - weight[0][:, :, None] * weight[1][:, None, :]
-    outside = ~(inside[0][:, :, None] & inside[1][:, None, :])
-    return np.multiply(missing, pad_value, out=np.zeros_like(missing), where=outside)
+    (down, inside_y), (across, inside_x) = _total(*rows), _total(*columns)
+    missing = 1.0 - down[:, :, None] * across[:, None, :]
+    return _padding(missing, inside_y[:, :, None] & inside_x[:, None, :], pad_value)
+
+
+def _total(cells: Taps, nodes: Taps) -> tuple[Array, Array]:
+    """Return the weight that a stage's taps hold together, and where none is missing."""
+    return cells.weight.sum(-1) * nodes.weight.sum(-1), cells.inside & nodes.inside
+
+
+def _padding(missing: Array, inside: Array, pad_value: float) -> Array:
+    """Return ``missing * pad_value``, exactly 0 where inside: infinity stays outside."""
+    return np.multiply(missing, pad_value, out=np.zeros_like(missing), where=~inside)
 
 
 def _window_terms(rows: tuple[Taps, Taps], columns: tuple[Taps, Taps], index: Array) -> Any:
