@@ -64,22 +64,21 @@ class Detector(LightningModule):
         self.class_names = tuple(class_names) or tuple(str(k + 1) for k in range(num_classes))
         self.model = MODELS[name](num_classes=num_classes, **(settings or {}))
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped overload
+        self.max_detections = max_detections
         self.evaluator = CocoEvaluator(self.class_names, max_detections=max_detections)
         self.metrics: dict[str, float] = {}
-        self._step_started = time.perf_counter()
+        self._rate = _Rate()
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the sum of the model's losses."""
         images, targets = batch
         losses: dict[str, Tensor] = self.model(images, targets)
         total = torch.stack(list(losses.values())).sum()
-        now = time.perf_counter()
-        rate = len(images) / (now - self._step_started)
-        self._step_started = now
+        self._rate.update(len(images))
         shown = {name.removeprefix("loss_"): value.detach() for name, value in losses.items()}
         self.log_dict(shown, prog_bar=True, batch_size=len(images))
         self.log("loss", total.detach(), batch_size=len(images))
-        self.log("images/s", rate, prog_bar=True, batch_size=len(images))
+        self.log("images/s", self._rate.per_second, prog_bar=True, batch_size=len(images))
         self.log("ETA min", self._minutes_left(), prog_bar=True, batch_size=len(images))
         return total
 
@@ -139,3 +138,24 @@ def _time_share(timer: Timer) -> float:
         return 0.0
     elapsed = timer.time_elapsed()
     return elapsed / max(elapsed + left, timedelta(microseconds=1).total_seconds())
+
+
+class _Rate:
+    """Images per second, averaged over the last steps."""
+
+    def __init__(self, memory: float = 0.95) -> None:
+        self._memory = memory
+        self._seconds_per_image = 0.0
+        self._last: float | None = None
+
+    def update(self, images: int) -> None:
+        now = time.perf_counter()
+        if self._last is not None:
+            seconds = (now - self._last) / images
+            memory = self._memory if self._seconds_per_image else 0.0
+            self._seconds_per_image = memory * self._seconds_per_image + (1 - memory) * seconds
+        self._last = now
+
+    @property
+    def per_second(self) -> float:
+        return round(1 / self._seconds_per_image, 1) if self._seconds_per_image else 0.0

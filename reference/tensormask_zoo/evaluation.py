@@ -157,7 +157,7 @@ def _as_annotations(records: list[Record], iou_type: str) -> list[Record]:
     from pycocotools import mask  # noqa: PLC0415  (an optional dependency)
 
     if iou_type == "segm":
-        areas = mask.area([r["segmentation"] for r in records]) if records else []
+        areas = [mask.area(r["segmentation"]) for r in records]  # lists overflow under numpy 2
     else:
         areas = [r["bbox"][2] * r["bbox"][3] for r in records]
     return [

@@ -83,6 +83,7 @@ class Backbone(nn.Module):
         self.trunk = trunk
         self.fpn = MeanFPN(widths, channels, extra_levels=max(0, levels - len(widths)))
         self.levels = levels
+        self.coarsest_stride = self.stride * 2 ** (len(widths) - 1)
         self.channels = channels
         self.stem_channels: int = trunk.stem_channels  # type: ignore[assignment]  # see Trunk
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import torch
 
 from tensormask_zoo.command_line import ZooCLI
+from tensormask_zoo.evaluation import CocoEvaluator, ImageResult, table
 from tensormask_zoo.pictures import TRUTH_HALF, comparison, save_curves, save_picture
+from tensormask_zoo.tensormask.ceiling import true_detections
 
 PICTURED_IMAGES = 8
 
@@ -16,7 +18,8 @@ PICTURED_IMAGES = 8
 def report(cli: ZooCLI) -> None:
     """Print the table and the paths of the pictures of a trained model."""
     run = Path(cli.trainer.log_dir or ".")
-    print(f"\nheld-back images, {cli.trainer.global_step} iterations\n{cli.model.results()}\n")
+    print(f"\nheld-back images, {cli.trainer.global_step} iterations\n{cli.model.results()}")
+    print(f"\nceiling (true windows and targets, pasted)\n{ceiling(cli)}\n")
     print(f"overlay ({TRUTH_HALF}): {draw_overlay(cli, run / 'overlay.png')}")
     metrics = run / "metrics.csv"
     if metrics.exists():
@@ -36,3 +39,13 @@ def draw_overlay(cli: ZooCLI, path: Path) -> Path:
         one["labels"] = one["labels"].long()
     picture = comparison(images, targets, found, model.class_names)
     return save_picture(picture, path)
+
+
+def ceiling(cli: ZooCLI) -> str:
+    """Return the COCO table of true windows and targets on the validation images."""
+    detector = cli.model
+    evaluator = CocoEvaluator(detector.class_names, max_detections=detector.max_detections)
+    for image, target in cli.datamodule.val_set:
+        found, masks = true_detections(detector.model, target)
+        evaluator.add(ImageResult.of(found, masks, image), target)
+    return table(evaluator.compute())

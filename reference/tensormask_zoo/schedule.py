@@ -35,7 +35,7 @@ class Optimisation:
             {"params": [p for p in trainable if p.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        return AdamW(groups, lr=self.lr, betas=self.betas)
+        return AdamW(groups, lr=self.lr, betas=self.betas, fused=True)
 
     def factor(self, progress: float) -> float:
         """Return the share of the peak rate at ``progress`` in [0, 1] of the run.

@@ -86,8 +86,6 @@ class ResNetTrunk(nn.Module):
 
 
 def _stage(c_in: int, c_out: int, blocks: int) -> nn.Sequential:
-    shortcut = nn.Sequential(
-        nn.Conv2d(c_in, c_out, 1, stride=2, bias=False), nn.BatchNorm2d(c_out)
-    )
+    shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride=2, bias=False), nn.BatchNorm2d(c_out))
     first = BasicBlock(c_in, c_out, stride=2, downsample=shortcut)
     return nn.Sequential(first, *(BasicBlock(c_out, c_out) for _ in range(blocks - 1)))

@@ -14,6 +14,7 @@ from tensormask_zoo.data.crops import Region
 
 # A JPEG ends with its end-of-image marker, a PNG with the chunk IEND and its checksum.
 END_MARKS = (b"\xff\xd9", b"IEND\xaeB`\x82")
+WHOLE: Region = (slice(None), slice(None))
 TAIL_BYTES = 32  # some writers add a few bytes after the mark
 # What Pillow raises for damaged files; SyntaxError stands for a broken PNG chunk.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -24,13 +25,13 @@ class PictureError(OSError):
 
 
 def read_picture(
-    path: Path, region: Region, size: tuple[int, int] | None = None
+    path: Path, region: Region = WHOLE, size: tuple[int, int] | None = None
 ) -> tv_tensors.Image:
     """Read a part of a picture as RGB.
 
     Args:
         path: Any format that Pillow knows.
-        region: Rows and columns, in px.
+        region: Rows and columns, in px; all by default.
         size: (H, W) that the whole picture must have; any by default.
 
     Returns:

@@ -105,6 +105,12 @@ class BipyramidMaskHead(nn.Module):
         """Whether mask cells are finer than the finest level's stride."""
         return self.sigma_vu < self.stride
 
+    def cells_of(self, level: int, size: int) -> Window:
+        """Return the (V', U') of the natural masks of a level and window size."""
+        lam = self.stride * 2**level // self.sigma_vu
+        v, u = self.windows[size]
+        return v * lam, u * lam
+
     def finest(self, level0: Tensor, stem: Tensor) -> Tensor:
         """Return the map (N, C, H, W) at stride ``sigma_vu`` that every level is fused with."""
         features: Tensor = self.tower(level0)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from tensormask_core import Aligned, WindowGrid
 from tensormask_core.assign import TensorMaskRule
 from torch import Tensor, nn
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from tensormask_zoo.fpn import Backbone
+from tensormask_zoo.image_batching import IMAGE_MEAN, IMAGE_STD, ImageBatching
 from tensormask_zoo.tensormask import losses
 from tensormask_zoo.tensormask.boxes import encode_boxes
 from tensormask_zoo.tensormask.head import BipyramidMaskHead, ClassBoxHead
@@ -23,9 +24,6 @@ from tensormask_zoo.tensormask.targets import (
     find_positives,
     mask_targets,
 )
-
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 class TensorMask(nn.Module):
@@ -52,7 +50,7 @@ class TensorMask(nn.Module):
         *,
         rule: Rule | None = None,
         soft_targets: bool = True,
-        limits: PostProcess | None = None,
+        limits: PostProcess | Mapping[str, Any] | None = None,
         min_size: int | None = 800,
         max_size: int = 1333,
         image_mean: Sequence[float] = IMAGE_MEAN,
@@ -64,12 +62,10 @@ class TensorMask(nn.Module):
         self.mask_head = mask_head
         self.rule: Rule = rule or TensorMaskRule()
         self.soft_targets = soft_targets
-        self.limits = limits or PostProcess()
-        self.transform = GeneralizedRCNNTransform(
-            min_size or 0, max_size, list(image_mean), list(image_std),
-            size_divisible=backbone.stride * 2 ** (len(backbone.trunk.widths) - 1),
-            _skip_resize=min_size is None,
-        )  # fmt: skip
+        self.limits = limits if isinstance(limits, PostProcess) else PostProcess(**(limits or {}))
+        self.transform = ImageBatching(
+            min_size, max_size, image_mean, image_std, size_divisible=backbone.coarsest_stride
+        )
 
     def grid(self, image_size: tuple[int, int]) -> WindowGrid:
         """Return where the windows of a batch of padded ``image_size`` (H, W) are."""
@@ -137,9 +133,7 @@ class TensorMask(nn.Module):
         masks = self._window_masks(levels, stem, found, grid)
         return [
             rescale(*result, resized, (image.shape[-2], image.shape[-1]))
-            for *result, resized, image in zip(
-                found, masks, batch.image_sizes, images, strict=True
-            )
+            for *result, resized, image in zip(found, masks, batch.image_sizes, images, strict=True)
         ]
 
     def _mask_loss(
@@ -148,8 +142,7 @@ class TensorMask(nn.Module):
         total = levels[0].new_zeros((), dtype=torch.float32)
         aligned = _LazyAligned(self.mask_head, levels, stem)
         for level, size, rows in windows.groups():
-            index = torch.stack([windows.image[rows], *windows.place[rows, 1:3].T], dim=1)
-            logits = self.mask_head.masks(aligned(level, size), index, level)
+            logits = self.mask_head.masks(aligned(level, size), windows.index(rows), level)
             goals = mask_targets(
                 targets, windows, rows, (logits.shape[-2], logits.shape[-1]), self.soft_targets
             )
@@ -164,8 +157,8 @@ class TensorMask(nn.Module):
         aligned = _LazyAligned(self.mask_head, levels, stem)
         results: list[list[WindowMasks]] = [[] for _ in found]
         for level, size, here in windows.groups():
-            index = torch.stack([windows.image[here], *windows.place[here, 1:3].T], dim=1)
-            masks = self.mask_head.masks(aligned(level, size), index, level).float().sigmoid()
+            logits = self.mask_head.masks(aligned(level, size), windows.index(here), level)
+            masks = logits.float().sigmoid()
             for n in windows.image[here].unique().tolist():
                 mine = windows.image[here] == n
                 rows, boxes = windows.object[here][mine], windows.window_boxes[here][mine]

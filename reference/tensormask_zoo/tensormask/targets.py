@@ -49,6 +49,17 @@ class Windows:
         boxes = torch.from_numpy(grid.boxes(flat)).to(window.device, torch.float32)
         return cls(image, window, objects, boxes, place.to(window.device))
 
+    def subset(self, rows: Tensor) -> Windows:
+        """Return the windows ``rows`` only."""
+        return Windows(
+            self.image[rows], self.window[rows], self.object[rows], self.window_boxes[rows],
+            self.place[rows],
+        )  # fmt: skip
+
+    def index(self, rows: Tensor) -> Tensor:
+        """Return the (K, 3) image, y and x of the windows ``rows``."""
+        return torch.stack([self.image[rows], *self.place[rows, 1:3].T], dim=1)
+
     def groups(self) -> Iterator[tuple[int, int, Tensor]]:
         """Yield level, window size and the (K,) rows that have them, where there are any."""
         for level, size in torch.unique(self.place[:, [0, 3]], dim=0).tolist():

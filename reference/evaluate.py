@@ -1,0 +1,33 @@
+"""Evaluate a run: ``python reference/evaluate.py RUN [--ceiling] [--any.field VALUE]``.
+
+RUN is the folder that ``train.py`` printed; its configuration is used, fields can be overridden.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tensormask_zoo.command_line import build
+from tensormask_zoo.report import ceiling, draw_overlay
+from tensormask_zoo.runs import checkpoint_of, config_of
+
+
+def main() -> None:
+    """Print the COCO table of a run, and what true windows and targets would score."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("--ceiling", action="store_true", help="score true windows and targets")
+    known, fields = parser.parse_known_args()
+    cli = build(fields, config_of(known.run), save_config_callback=None)
+    cli.trainer.validate(
+        cli.model, cli.datamodule, checkpoint_of(known.run), verbose=False, weights_only=True
+    )
+    print(f"\n{len(cli.datamodule.val_set)} images\n{cli.model.results()}")
+    if known.ceiling:
+        print(f"\nceiling (true windows and targets, pasted)\n{ceiling(cli)}")
+    print(f"\noverlay: {draw_overlay(cli, known.run / 'evaluation.png')}")
+
+
+if __name__ == "__main__":
+    main()

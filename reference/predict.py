@@ -1,0 +1,27 @@
+"""Detect objects in pictures: ``python reference/predict.py --run RUN IMAGE [IMAGE ...]``.
+
+Writes an overlay PNG per picture and one ``predictions.json`` of COCO results.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tensormask_zoo.predict import predict_files
+
+
+def main() -> None:
+    """Run a trained model on pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    parser.add_argument("--run", type=Path, required=True, help="folder of a run of train.py")
+    parser.add_argument("--output", type=Path, default=Path("predictions"), help="folder to write")
+    parser.add_argument("--score", type=float, default=0.5, help="lowest score in the pictures")
+    options = parser.parse_args()
+    for path in predict_files(options.run, options.images, options.output, options.score):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Run a trained model on picture files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tensormask_zoo.data.picture import read_picture
+from tensormask_zoo.detector import Detector
+from tensormask_zoo.evaluation import ImageResult
+from tensormask_zoo.pictures import draw_predictions, save_picture
+from tensormask_zoo.runs import checkpoint_of
+from tensormask_zoo.tensormask.results import as_torchvision
+
+
+@torch.no_grad()
+def predict_files(
+    run: Path, images: Sequence[Path], output: Path, score_threshold: float
+) -> Iterator[Path]:
+    """Yield the paths written: an overlay per picture, then ``predictions.json``.
+
+    Args:
+        run: folder of a run of ``train.py``.
+        images: pictures of any size and format that Pillow reads.
+        output: folder to write to.
+        score_threshold: lowest score of the detections drawn; the JSON holds all of them.
+    """
+    detector = Detector.load_from_checkpoint(
+        checkpoint_of(run), map_location="cpu", weights_only=True
+    ).eval()
+    records: list[dict[str, Any]] = []
+    for number, path in enumerate(images):
+        image = read_picture(path)
+        ((found, masks),) = detector.model.detect([image])
+        size = (image.shape[-2], image.shape[-1])
+        shown = draw_predictions(
+            image,
+            as_torchvision(found, masks, size),
+            detector.class_names,
+            score_threshold=score_threshold,
+        )
+        for record in ImageResult.of(found, masks, image).records(number):
+            record["segmentation"]["counts"] = record["segmentation"]["counts"].decode()
+            records.append(record | {"file_name": path.name})
+        yield save_picture(shown, output / f"{path.stem}.png")
+    yield _write_json(records, output / "predictions.json")
+
+
+def _write_json(records: list[dict[str, Any]], path: Path) -> Path:
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(records))
+    os.replace(beside, path)
+    return path

@@ -1,0 +1,31 @@
+"""The folder of a run: its configuration and its last checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def config_of(run: Path) -> Path:
+    """Return the configuration that a run was started with.
+
+    Raises:
+        FileNotFoundError: the folder holds none.
+    """
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; give the folder that train.py printed after 'run:'"
+        )
+    return path
+
+
+def checkpoint_of(run: Path) -> Path:
+    """Return the newest checkpoint of a run.
+
+    Raises:
+        FileNotFoundError: the folder holds none.
+    """
+    checkpoints = sorted(run.glob("checkpoints/*.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not checkpoints:
+        raise FileNotFoundError(f"{run}/checkpoints holds no checkpoint; was the run finished?")
+    return checkpoints[-1]

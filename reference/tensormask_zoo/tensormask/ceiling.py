@@ -1,0 +1,41 @@
+"""The ceiling: what true windows with true targets would score, pasted like predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tensormask_zoo.tensormask.model import TensorMask
+from tensormask_zoo.tensormask.postprocess import Detections
+from tensormask_zoo.tensormask.results import WindowMasks
+from tensormask_zoo.tensormask.targets import Target, find_positives, mask_targets
+
+
+def true_detections(model: TensorMask, target: Target) -> tuple[Detections, list[WindowMasks]]:
+    """Return one perfect detection for each object that the rule gives a window.
+
+    Args:
+        model: whose grid, rule and mask cells are measured.
+        target: of one image, in the coordinates that the model would see.
+
+    Returns:
+        What :meth:`TensorMask.detect` returns for an image.
+    """
+    height, width = target["masks"].shape[-2:]
+    found = find_positives(model.rule, model.grid((height, width)), [target])
+    # Any window of an object will do; the first is on the finest level that may hold it.
+    _, first = np.unique(found.windows.object.numpy(), return_index=True)
+    chosen = torch.from_numpy(first)
+    windows = found.windows.subset(chosen)
+    detections = Detections(
+        boxes=found.boxes[chosen],
+        labels=found.labels[chosen] + 1,
+        scores=torch.ones(len(chosen)),
+        window=windows.window,
+    )
+    masks = []
+    for level, size, rows in windows.groups():
+        cells = model.mask_head.cells_of(level, size)
+        values = mask_targets([target], windows, rows, cells, soft=model.soft_targets)
+        masks.append(WindowMasks(rows, values, windows.window_boxes[rows]))
+    return detections, masks
