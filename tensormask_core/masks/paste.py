@@ -72,7 +72,7 @@ def paste(
     xp, device = array_api_compat.array_namespace(values), array_api_compat.device(values)
     dtype = values.dtype if threshold is None else xp.bool
     images: list[Any] = [None] * len(corners)
-    for group in groups_by_size(_reach(corners, values.shape[1:], (height, width)), chunk):
+    for group in groups_by_size(box_reach(corners, values.shape[1:], (height, width)), chunk):
         chosen = xp.take(values, xp.asarray(group, device=device), axis=0)
         region = sample_region(chosen, corners[group], (height, width))
         found = region.values if threshold is None else region.values >= threshold
@@ -114,7 +114,7 @@ def sample_region(windows: Any, boxes: Boxes, image_size: tuple[int, int]) -> Re
     return Region(values, rows, cols)  # (K, U, V) -> (K, cols, V) -> (K, rows, cols)
 
 
-def _reach(boxes: Boxes, window: tuple[int, int], image_size: tuple[int, int]) -> Floats:
+def box_reach(boxes: Boxes, window: tuple[int, int], image_size: tuple[int, int]) -> Floats:
     """Return height and width (K, 2) of what each box reaches in the image."""
     sides = boxes[:, [3, 2]] - boxes[:, [1, 0]]
     return np.clip(sides * (1 + 1 / np.asarray(window)) + 2, 1, image_size)

@@ -15,10 +15,11 @@ import numpy.typing as npt
 from tensormask_core.errors import LayoutError
 from tensormask_core.masks._checks import check_rank, check_same_length, check_size, to_host
 from tensormask_core.masks._pycocotools import coco_mask
-from tensormask_core.masks._spans import Ints
-from tensormask_core.masks.paste import checked_windows, sample_region
+from tensormask_core.masks._spans import Ints, groups_by_size
+from tensormask_core.masks.paste import box_reach, checked_windows, sample_region
 
 Rle = dict[str, Any]
+CHUNK = 1 << 16  # pixels sampled at a time: some 2 MB of intermediates
 Bools = npt.NDArray[np.bool_]
 
 
@@ -100,7 +101,8 @@ def windows_to_rle(
     """Return the RLE of each window's mask in the image, without an image-sized mask.
 
     Equal to `encode(paste(windows, boxes, image_size, threshold=threshold))` of numpy windows. The
-    memory at any time is that of the part of the image under one box.
+    memory at any time is that of the parts of the image under some boxes, of 2^16 pixels together
+    or under one box.
 
     Args:
         windows: (K, V, U) probabilities, of any library.
@@ -127,11 +129,12 @@ def windows_to_rle(
     size = check_size("windows_to_rle", "image_size", image_size)
     if not len(corners):
         return []
-    rles = []
-    for k in range(len(corners)):
-        region = sample_region(values[k : k + 1], corners[k : k + 1], size)
-        at = (int(region.rows.start[0]), int(region.cols.start[0]))
-        rles.append({"size": list(size), "counts": _runs(region.values[0] >= threshold, at, size)})
+    rles: list[Rle] = [{}] * len(corners)
+    for group in groups_by_size(box_reach(corners, values.shape[1:], size), CHUNK):
+        region = sample_region(values[group], corners[group], size)
+        corner = zip(region.rows.start.tolist(), region.cols.start.tolist(), strict=True)
+        for k, mask, at in zip(group, region.values >= threshold, corner, strict=True):
+            rles[k] = {"size": list(size), "counts": _runs(mask, at, size)}
     return list(coco_mask().frPyObjects(rles, *size))
 
 
