@@ -20,6 +20,7 @@ from array_api_compat import is_array_api_obj
 from tensormask_core import pytrees
 from tensormask_core.backend import Backend
 from tensormask_core.errors import BackendAmbiguous, BackendUnavailable
+from tensormask_core.tracing import constant_when_traced
 
 BACKENDS = "tensormask_core.backends"
 ARRAY_TYPES = "tensormask_core.array_types"
@@ -27,6 +28,7 @@ FALLBACK = "array_api"
 
 BackendFactory = Callable[[], Backend[Any]]
 
+_loaded: dict[str, Backend[Any]] = {}
 _registered: dict[str, BackendFactory] = {}
 _registered_types: dict[str, str] = {}
 _chosen: ContextVar[Backend[Any] | None] = ContextVar("tensormask_core.backend", default=None)
@@ -42,7 +44,6 @@ def available_backends() -> tuple[str, ...]:
     return tuple(sorted({*_registered, *(point.name for point in _points(BACKENDS))}))
 
 
-@cache
 def get_backend(name: str) -> Backend[Any]:
     """Return the backend of that name, loading its array library if need be.
 
@@ -54,6 +55,12 @@ def get_backend(name: str) -> Backend[Any]:
         >>> get_backend("numpy").name
         'numpy'
     """
+    if name not in _loaded:
+        _loaded[name] = _load(name)
+    return _loaded[name]
+
+
+def _load(name: str) -> Backend[Any]:
     try:
         return _factory(name)()
     except BackendUnavailable:
@@ -80,7 +87,7 @@ def backend_of(array: object) -> Backend[Any]:
         >>> backend_of(np.zeros(3)).name
         'numpy'
     """
-    return _chosen.get() or _backend_of_type(type(array))
+    return _chosen.get() or get_backend(_claimant(type(array)))
 
 
 @contextmanager
@@ -118,12 +125,19 @@ def register_backend(
         raise BackendAmbiguous(f"a backend named {name!r} exists already; choose another name")
     _registered[name] = factory
     _registered_types.update(dict.fromkeys(array_types, name))
-    get_backend.cache_clear()
-    _backend_of_type.cache_clear()
+    _name_for_type.cache_clear()
+
+
+@constant_when_traced
+def _claimant(array_type: type) -> str:
+    """Return the name of the type's backend, which is loaded then: a trace could not load it."""
+    name = _name_for_type(array_type)
+    get_backend(name)
+    return name
 
 
 @cache
-def _backend_of_type(array_type: type) -> Backend[Any]:
+def _name_for_type(array_type: type) -> str:
     pytrees.register_loaded_frameworks()
     for base in array_type.__mro__:
         claims = _claims(f"{base.__module__}.{base.__qualname__}")
@@ -133,13 +147,13 @@ def _backend_of_type(array_type: type) -> Backend[Any]:
                 f"{', '.join(claims)}; choose one with use_backend(name)"
             )
         if claims:
-            return get_backend(claims[0])
+            return claims[0]
     if not _is_array_type(array_type):
         raise TypeError(
             f"expected an array (numpy, torch, JAX or another array-API library), got "
             f"{array_type.__module__}.{array_type.__qualname__}; convert it, e.g. numpy.asarray(x)"
         )
-    return get_backend(FALLBACK)
+    return FALLBACK
 
 
 def _claims(type_name: str) -> list[str]:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from tensormask_core.errors import UnitError
+from tensormask_core.tracing import constant_when_traced
 
 Ratio = tuple[int, int]
 """An exact ratio of two units, (numerator, denominator) in lowest terms."""
@@ -69,7 +70,7 @@ def window_offsets(extent: int) -> tuple[float, ...]:
     return tuple(i - (extent - 1) / 2 for i in range(extent))
 
 
-@lru_cache(maxsize=4096)
+@constant_when_traced
 def unit_ratio(numerator: float, denominator: float) -> Ratio:
     """Return ``numerator / denominator`` as an exact ratio in lowest terms.
 
@@ -80,6 +81,11 @@ def unit_ratio(numerator: float, denominator: float) -> Ratio:
         >>> unit_ratio(1.5, 1), unit_ratio(32 / 3, 32)
         ((3, 2), (1, 3))
     """
+    return _unit_ratio(numerator, denominator)
+
+
+@lru_cache(maxsize=4096)
+def _unit_ratio(numerator: float, denominator: float) -> Ratio:
     exact = Fraction(numerator) / Fraction(denominator)
     # Limit the larger side: a ratio below 1 is the inverse of one above 1.
     small = exact.limit_denominator(_LARGEST_DENOMINATOR)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from tensormask_core.plan import Plan
-from tensormask_torch import _gradients as _gradients  # registers the gradients
-from tensormask_torch import _ops
 from torch import Tensor
+
+from tensormask_core.plan import Plan
+from tensormask_torch import _batching, _gradients, _ops
+
+_gradients.register()
+_batching.register()
 
 
 class TorchBackend:

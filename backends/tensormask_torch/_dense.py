@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from tensormask_core.plan import Plan
 from tensormask_torch._separable import apply_taps, apply_taps_adjoint
 from tensormask_torch._taps import RowTaps, Taps, cells, nodes, row_taps
-from torch import Tensor
 
 
 def transform(x: Tensor, plan: Plan) -> Tensor:
@@ -34,7 +35,7 @@ def _pair_axes(x: Tensor) -> Tensor:
 
 
 def _contiguous(x: Tensor, dtype: torch.dtype) -> Tensor:
-    return x.to(dtype, memory_format=torch.contiguous_format)
+    return torch.empty(x.shape, dtype=dtype, device=x.device).copy_(x)
 
 
 def _taps(x: Tensor, plan: Plan) -> tuple[RowTaps, RowTaps]:

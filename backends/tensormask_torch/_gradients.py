@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensormask_torch._ops import transform, transform_adjoint, windows, windows_adjoint
 from torch import Tensor
+
+from tensormask_torch._ops import transform, transform_adjoint, windows, windows_adjoint
 
 
 def _keep_dense(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -36,7 +37,9 @@ def _sparse_adjoint_backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
     return windows(g, index, ctx.shape[1:], *ctx.settings, 0.0), *(None,) * 5
 
 
-transform.register_autograd(_dense_backward, setup_context=_keep_dense)
-transform_adjoint.register_autograd(_dense_adjoint_backward, setup_context=_keep_dense)
-windows.register_autograd(_sparse_backward, setup_context=_keep_sparse)
-windows_adjoint.register_autograd(_sparse_adjoint_backward, setup_context=_keep_sparse)
+def register() -> None:
+    """Give the four operators their gradients."""
+    transform.register_autograd(_dense_backward, setup_context=_keep_dense)
+    transform_adjoint.register_autograd(_dense_adjoint_backward, setup_context=_keep_dense)
+    windows.register_autograd(_sparse_backward, setup_context=_keep_sparse)
+    windows_adjoint.register_autograd(_sparse_adjoint_backward, setup_context=_keep_sparse)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
+from torch import Tensor
+
 from tensormask_core.plan import Border, Mode, Plan
 from tensormask_torch import _dense, _sparse
-from torch import Tensor
 
 Ints = Sequence[int]
 
@@ -65,7 +66,7 @@ def windows_adjoint(
     return _sparse.windows_adjoint(g, plan, index, shape_in[0])
 
 
-def _plan(  # noqa: PLR0913  (the fields of a plan)
+def _plan(
     shape_in: Ints, shape_out: Ints, ratios: Ints, mode: str, vu_border: str, pad: float = 0.0
 ) -> Plan:
     v, u, h, w = shape_in

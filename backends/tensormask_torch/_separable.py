@@ -8,9 +8,10 @@ sorted by the row that they read, so both are deterministic on every device.
 from __future__ import annotations
 
 import torch
-from tensormask_torch._taps import RowTaps
 from torch import Tensor
 from torch.nn.functional import embedding_bag
+
+from tensormask_torch._taps import RowTaps
 
 
 def apply_taps(x: Tensor, rows: RowTaps, columns: RowTaps) -> Tensor:

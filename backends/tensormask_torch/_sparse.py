@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
 from tensormask_core.plan import Plan
 from tensormask_core.taps import cell_taps
 from tensormask_torch._separable import apply_taps, apply_taps_adjoint
 from tensormask_torch._taps import RowTaps, Taps, cells, nodes, row_taps
-from torch import Tensor
 
 # Windows are taken in groups whose patches have about this many samples, to bound the memory.
 _GROUP_SAMPLES = 1 << 22
@@ -42,7 +43,8 @@ def windows(x: Tensor, plan: Plan, index: Tensor) -> Tensor:
         return x.new_full((len(index), *plan.window_out), plan.pad_value)
     dtype = torch.promote_types(x.dtype, torch.float32)
     flat = x.reshape(-1)
-    return torch.cat([_windows(flat, plan, part, dtype) for part in _groups(plan, index)])
+    parts = [_windows(flat, plan, part, dtype) for part in _groups(plan, index)]
+    return torch.cat(parts).contiguous()
 
 
 def windows_adjoint(g: Tensor, plan: Plan, index: Tensor, batch: int) -> Tensor:
@@ -60,8 +62,7 @@ def _windows(flat: Tensor, plan: Plan, index: Tensor, dtype: torch.dtype) -> Ten
     rows, columns = (_patch(plan, axis, index, dtype) for axis in range(2))
     sample = _samples(plan, index, rows, columns)  # (K, V*L, U*L)
     patch = flat.index_select(0, sample.view(-1)).view(sample.shape).to(dtype)
-    out = apply_taps(patch, rows.taps, columns.taps)
-    return out.to(flat.dtype, memory_format=torch.contiguous_format)
+    return apply_taps(patch, rows.taps, columns.taps).to(flat.dtype)
 
 
 def _add_windows(flat: Tensor, plan: Plan, index: Tensor, g: Tensor) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+
 from tensormask_core.plan import Plan
 from tensormask_core.taps import cell_taps
-from torch import Tensor
 
 
 class Taps(NamedTuple):
