@@ -1,0 +1,1 @@
+"""Detectors with typed mask tensors, and what it takes to train, evaluate and use them."""

@@ -63,7 +63,7 @@ class Detector(LightningModule):
         self.optimisation = optimisation
         self.class_names = tuple(class_names) or tuple(str(k + 1) for k in range(num_classes))
         self.model = MODELS[name](num_classes=num_classes, **(settings or {}))
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped overload
+        self.model.to(memory_format=torch.channels_last)
         self.max_detections = max_detections
         self.evaluator = CocoEvaluator(self.class_names, max_detections=max_detections)
         self.metrics: dict[str, float] = {}
@@ -129,7 +129,8 @@ class Detector(LightningModule):
         return round(elapsed * (1 - done) / done / 60, 1)
 
     def _timers(self) -> list[Timer]:
-        return [c for c in self.trainer.callbacks if isinstance(c, Timer)]
+        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]  # by a connector
+        return [callback for callback in callbacks if isinstance(callback, Timer)]
 
 
 def _time_share(timer: Timer) -> float:

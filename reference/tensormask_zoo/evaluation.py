@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tensormask_core.masks import encode
 from torch import Tensor
 
+from tensormask_core.masks import encode
 from tensormask_zoo.tensormask.postprocess import Detections
 from tensormask_zoo.tensormask.results import WindowMasks, as_rles
 

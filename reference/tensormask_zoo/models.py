@@ -67,7 +67,7 @@ def tensormask_small_fpn(*, num_classes: int, **settings: Any) -> TensorMask:
     Windows of 36, 72 and 144 px at strides 4, 8 and 16 with mask cells of 2 px; images keep
     their size. ``settings`` are arguments of :func:`tensormask`.
     """
-    small = {
+    small: dict[str, Any] = {
         "windows": ((9, 9),),
         "channels": 48,
         "levels": 3,
@@ -110,7 +110,7 @@ def _tensormask_resnet(name: str, num_classes: int, settings: dict[str, Any]) ->
     return tensormask(trunk, num_classes=num_classes, **settings)
 
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
+MODELS: dict[str, Callable[..., TensorMask]] = {
     "tensormask_small_fpn": tensormask_small_fpn,
     "tensormask_resnet18_fpn": tensormask_resnet18_fpn,
     "tensormask_resnet50_fpn": tensormask_resnet50_fpn,

@@ -69,7 +69,8 @@ def comparison(
         torch.nn.functional.pad(t, (0, width - t.shape[-1], 0, height - t.shape[-2]), value=1.0)
         for t in tiles
     ]
-    return make_grid(padded, nrow=4, padding=6, pad_value=1.0)
+    picture: Tensor = make_grid(padded, nrow=4, padding=6, pad_value=1.0)
+    return picture
 
 
 def draw_predictions(

@@ -26,7 +26,7 @@ def encode_boxes(boxes: Tensor, windows: Tensor) -> Tensor:
 
 def decode_boxes(deltas: Tensor, windows: Tensor) -> Tensor:
     """Return the boxes (P, 4) XYXY px that ``deltas`` make of ``windows``; not clipped."""
-    shift, scale = (deltas / deltas.new_tensor(DELTA_WEIGHTS)).split(2, dim=1)
+    shift, scale = (deltas / deltas.new_tensor(DELTA_WEIGHTS)).tensor_split(2, dim=1)
     window_centre, window_size = _centre_size(windows)
     centre = shift * window_size + window_centre
     half = scale.clamp(max=LARGEST_LOG_SCALE).exp() * window_size / 2
@@ -34,5 +34,5 @@ def decode_boxes(deltas: Tensor, windows: Tensor) -> Tensor:
 
 
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    low, high = boxes.split(2, dim=1)
+    low, high = boxes.tensor_split(2, dim=1)
     return (low + high) / 2, high - low

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from tensormask_core import Aligned, ops
 from torch import Tensor, nn
 
+from tensormask_core import Aligned, ops
 from tensormask_zoo.towers import Norm, conv_tower, init_conv, prior_bias
 
 PAD_LOGIT = -6.0  # sigmoid(-6) = 0.0025: "no mask here", as published

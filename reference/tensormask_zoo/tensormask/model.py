@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from tensormask_core import Aligned, WindowGrid
-from tensormask_core.assign import TensorMaskRule
 from torch import Tensor, nn
 
+from tensormask_core import Aligned, WindowGrid
+from tensormask_core.assign import TensorMaskRule
 from tensormask_zoo.fpn import Backbone
-from tensormask_zoo.image_batching import IMAGE_MEAN, IMAGE_STD, ImageBatching
+from tensormask_zoo.image_batching import ImageBatching
 from tensormask_zoo.tensormask import losses
 from tensormask_zoo.tensormask.boxes import encode_boxes
 from tensormask_zoo.tensormask.head import BipyramidMaskHead, ClassBoxHead
@@ -36,10 +36,8 @@ class TensorMask(nn.Module):
         rule: labels the windows in training.
         soft_targets: train masks on the covered share of each cell rather than on 0 and 1.
         limits: thresholds and counts of the detections.
-        min_size: short side that images are resized to; None leaves them as they are.
-        max_size: the long side stays below this.
-        image_mean: subtracted from RGB images in [0, 1].
-        image_std: divides them.
+        batching: ``min_size``, ``max_size``, ``image_mean`` and ``image_std`` of
+            :class:`ImageBatching`.
     """
 
     def __init__(
@@ -51,10 +49,7 @@ class TensorMask(nn.Module):
         rule: Rule | None = None,
         soft_targets: bool = True,
         limits: PostProcess | Mapping[str, Any] | None = None,
-        min_size: int | None = 800,
-        max_size: int = 1333,
-        image_mean: Sequence[float] = IMAGE_MEAN,
-        image_std: Sequence[float] = IMAGE_STD,
+        **batching: Any,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -63,9 +58,7 @@ class TensorMask(nn.Module):
         self.rule: Rule = rule or TensorMaskRule()
         self.soft_targets = soft_targets
         self.limits = limits if isinstance(limits, PostProcess) else PostProcess(**(limits or {}))
-        self.transform = ImageBatching(
-            min_size, max_size, image_mean, image_std, size_divisible=backbone.coarsest_stride
-        )
+        self.transform = ImageBatching(size_divisible=backbone.coarsest_stride, **batching)
 
     def grid(self, image_size: tuple[int, int]) -> WindowGrid:
         """Return where the windows of a batch of padded ``image_size`` (H, W) are."""
@@ -132,8 +125,10 @@ class TensorMask(nn.Module):
         ]
         masks = self._window_masks(levels, stem, found, grid)
         return [
-            rescale(*result, resized, (image.shape[-2], image.shape[-1]))
-            for *result, resized, image in zip(found, masks, batch.image_sizes, images, strict=True)
+            rescale(detections, windows, resized, (image.shape[-2], image.shape[-1]))
+            for detections, windows, resized, image in zip(
+                found, masks, batch.image_sizes, images, strict=True
+            )
         ]
 
     def _mask_loss(
@@ -159,7 +154,7 @@ class TensorMask(nn.Module):
         for level, size, here in windows.groups():
             logits = self.mask_head.masks(aligned(level, size), windows.index(here), level)
             masks = logits.float().sigmoid()
-            for n in windows.image[here].unique().tolist():
+            for n in torch.unique(windows.image[here]).tolist():
                 mine = windows.image[here] == n
                 rows, boxes = windows.object[here][mine], windows.window_boxes[here][mine]
                 results[n].append(WindowMasks(rows, masks[mine], boxes))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from tensormask_core import WindowGrid
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from tensormask_core import WindowGrid
 from tensormask_zoo.tensormask.boxes import decode_boxes
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from tensormask_core import WindowGrid
-from tensormask_core.masks import paste, windows_to_rle
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
+from tensormask_core import WindowGrid
+from tensormask_core.masks import paste, windows_to_rle
 from tensormask_zoo.tensormask.postprocess import Detections
 from tensormask_zoo.tensormask.targets import Windows
 

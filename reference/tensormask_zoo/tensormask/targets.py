@@ -8,10 +8,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
 from tensormask_core import WindowGrid
 from tensormask_core.assign import Assignment
 from tensormask_core.masks import crop_and_resize
-from torch import Tensor
 
 Target = dict[str, Tensor]
 
@@ -19,7 +21,7 @@ Target = dict[str, Tensor]
 class Rule(Protocol):
     """Labels the windows of a grid; see :mod:`tensormask_core.assign`."""
 
-    def __call__(self, grid: WindowGrid, boxes: object, /) -> Assignment:
+    def __call__(self, grid: WindowGrid, boxes: ArrayLike, /) -> Assignment:
         """Return the positive windows for boxes (N, 4) XYXY px."""
 
 
