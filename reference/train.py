@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from tensormask_zoo.command_line import build
 from tensormask_zoo.report import report
+from tensormask_zoo.runs import last_checkpoint
 
 
 def main() -> None:
     """Train, evaluate and report."""
     cli = build()
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.resume, weights_only=True)
+    cli.trainer.save_checkpoint(last_checkpoint(cli.trainer.log_dir), weights_only=False)
+    cli.trainer.limit_val_batches = 1.0  # all held-back images, however few were used on the way
     cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
     report(cli)
 

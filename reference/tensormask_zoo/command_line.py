@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from tensormask_zoo.data.module import InstanceData
 from tensormask_zoo.detector import Detector
+from tensormask_zoo.runs import new_run
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 DEFAULT_CONFIG = CONFIGS / "shapes.yaml"
+CHECKPOINT_EVERY = timedelta(minutes=1)  # a killed run loses no more than this
 
 
 class ZooCLI(LightningCLI):
@@ -22,6 +28,17 @@ class ZooCLI(LightningCLI):
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("data.class_names", "model.class_names", apply_on="instantiate")
         parser.add_argument("--resume", type=str, default=None, help="checkpoint to go on from")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Give a run one folder for its logs, checkpoints, configuration and pictures."""
+        trainer = self.config_init["trainer"]
+        if trainer["logger"] is None and not trainer["fast_dev_run"]:
+            folder = new_run(Path(trainer["default_root_dir"] or "runs"))
+            kwargs["logger"] = [
+                CSVLogger(folder, name="", version=""),
+                TensorBoardLogger(folder, name="", version=""),
+            ]
+        return super().instantiate_trainer(**kwargs)
 
 
 def build(args: list[str] | None = None, config: Path = DEFAULT_CONFIG, **options: Any) -> ZooCLI:
@@ -40,5 +57,11 @@ def build(args: list[str] | None = None, config: Path = DEFAULT_CONFIG, **option
         args=args,
         parser_kwargs={"default_config_files": [str(config)]},
         save_config_kwargs={"overwrite": True},
+        trainer_defaults={
+            "callbacks": [
+                ModelCheckpoint(filename="{step}", train_time_interval=CHECKPOINT_EVERY),
+                TQDMProgressBar(refresh_rate=10),
+            ]
+        },
         **options,
     )

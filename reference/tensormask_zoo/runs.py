@@ -1,8 +1,16 @@
-"""The folder of a run: its configuration and its last checkpoint."""
+"""The folder of a run: its number, its configuration and its last checkpoint."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+
+def new_run(root: Path) -> Path:
+    """Make and return the next folder of ``root``: ``run-1``, ``run-2``, ..."""
+    number = 1 + max((int(path.name[4:]) for path in root.glob("run-[0-9]*")), default=0)
+    folder = root / f"run-{number}"
+    folder.mkdir(parents=True)
+    return folder
 
 
 def config_of(run: Path) -> Path:
@@ -17,6 +25,11 @@ def config_of(run: Path) -> Path:
             f"{path} does not exist; give the folder that train.py printed after 'run:'"
         )
     return path
+
+
+def last_checkpoint(run: str | Path | None) -> Path:
+    """Return where a run leaves its final checkpoint."""
+    return Path(run or ".") / "checkpoints" / "last.ckpt"
 
 
 def checkpoint_of(run: Path) -> Path:
