@@ -29,14 +29,17 @@ class MeanFPN(nn.Module):
     Args:
         widths: channels of the input maps, finest first, each half the size of the one before.
         channels: channels of every output.
-        extra_levels: coarser levels made by strided convolutions of the last input map, as
-            RetinaNet's P6 and P7.
+        levels: how many maps to return: coarse ones beyond the inputs are made by strided
+            convolutions of the last input map, as RetinaNet's P6 and P7.
     """
 
-    def __init__(self, widths: Sequence[int], channels: int, *, extra_levels: int = 0) -> None:
+    def __init__(self, widths: Sequence[int], channels: int, *, levels: int) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
-        self.output = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in widths)
+        self.output = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1) for _ in widths[:levels]
+        )
+        extra_levels = max(0, levels - len(widths))
         extra_in = (widths[-1], *[channels] * extra_levels)
         self.extra = nn.ModuleList(
             nn.Conv2d(extra_in[k], channels, 3, stride=2, padding=1) for k in range(extra_levels)
@@ -49,12 +52,11 @@ class MeanFPN(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Return maps of (N, channels, H_k, W_k), finest first."""
-        merged = self.lateral[-1](maps[-1])
-        outputs = [self.output[-1](merged)]
-        for k in range(len(maps) - 2, -1, -1):
-            above = F.interpolate(merged, size=maps[k].shape[-2:], mode="nearest")
-            merged = (self.lateral[k](maps[k]) + above) / 2
-            outputs.insert(0, self.output[k](merged))
+        merged = [self.lateral[-1](maps[-1])]
+        for lateral, finer in zip(self.lateral[-2::-1], maps[-2::-1], strict=True):
+            above = F.interpolate(merged[0], size=finer.shape[-2:], mode="nearest")
+            merged.insert(0, (lateral(finer) + above) / 2)
+        outputs = [output(x) for output, x in zip(self.output, merged, strict=False)]
         coarsest = maps[-1]
         for k, conv in enumerate(self.extra):
             coarsest = conv(coarsest if k == 0 else F.relu(coarsest))
@@ -81,7 +83,7 @@ class Backbone(nn.Module):
         super().__init__()
         widths: tuple[int, ...] = trunk.widths  # type: ignore[assignment]  # see Trunk
         self.trunk = trunk
-        self.fpn = MeanFPN(widths, channels, extra_levels=max(0, levels - len(widths)))
+        self.fpn = MeanFPN(widths, channels, levels=levels)
         self.levels = levels
         self.coarsest_stride = self.stride * 2 ** (len(widths) - 1)
         self.channels = channels
@@ -91,5 +93,4 @@ class Backbone(nn.Module):
         """Return the pyramid levels and the stem map of (N, 3, H, W) normalised images."""
         maps = self.trunk(images)
         stem = maps[STEM]
-        levels = self.fpn([maps[str(k)] for k in range(len(maps) - 1)])
-        return levels[: self.levels], stem
+        return self.fpn([maps[str(k)] for k in range(len(maps) - 1)]), stem
