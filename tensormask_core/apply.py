@@ -49,7 +49,8 @@ def transform(x: Any, units: Units, target: Target) -> Any:
     check_layout(x, "the transform")
     plan = target.plan(x.shape, units)
     out = backend_of(x).transform(fold_batch(x), plan)
-    return reshape(out, (*x.shape[:-4], *plan.shape_out))
+    batch = x.shape[:-4]
+    return out if len(batch) == 1 else reshape(out, (*batch, *plan.shape_out))
 
 
 def transform_windows(x: Any, index: Any, units: Units, target: Target) -> Any:

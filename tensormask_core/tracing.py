@@ -16,3 +16,9 @@ def constant_when_traced(function: Callable[P, R]) -> Callable[P, R]:
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # functions have a dict
     return function
+
+
+def settled(value: R) -> R:
+    """Return ``value``; a number that a trace holds open becomes a constant, for it is hashed."""
+    (constant,) = {value}
+    return constant

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from tensormask_core.errors import UnitError
-from tensormask_core.tracing import constant_when_traced
+from tensormask_core.tracing import constant_when_traced, settled
 
 Ratio = tuple[int, int]
 """An exact ratio of two units, (numerator, denominator) in lowest terms."""
@@ -52,7 +52,7 @@ def check_positive(name: str, value: float) -> None:
     """Raise UnitError unless ``value`` is a positive, finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
         raise UnitError(f"{name} must be a positive number, got {value!r}; pass an int or a float")
-    if not (math.isfinite(value) and value > 0):
+    if not 0 < value < math.inf:  # unlike isfinite, this can be traced
         raise UnitError(f"{name} must be positive and finite, got {value!r}")
 
 
@@ -70,7 +70,6 @@ def window_offsets(extent: int) -> tuple[float, ...]:
     return tuple(i - (extent - 1) / 2 for i in range(extent))
 
 
-@constant_when_traced
 def unit_ratio(numerator: float, denominator: float) -> Ratio:
     """Return ``numerator / denominator`` as an exact ratio in lowest terms.
 
@@ -81,11 +80,16 @@ def unit_ratio(numerator: float, denominator: float) -> Ratio:
         >>> unit_ratio(1.5, 1), unit_ratio(32 / 3, 32)
         ((3, 2), (1, 3))
     """
-    return _unit_ratio(numerator, denominator)
+    return _unit_ratio(settled(numerator), settled(denominator))
+
+
+@constant_when_traced
+def _unit_ratio(numerator: float, denominator: float) -> Ratio:
+    return _cached_ratio(numerator, denominator)
 
 
 @lru_cache(maxsize=4096)
-def _unit_ratio(numerator: float, denominator: float) -> Ratio:
+def _cached_ratio(numerator: float, denominator: float) -> Ratio:
     exact = Fraction(numerator) / Fraction(denominator)
     # Limit the larger side: a ratio below 1 is the inverse of one above 1.
     small = exact.limit_denominator(_LARGEST_DENOMINATOR)

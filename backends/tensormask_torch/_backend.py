@@ -18,25 +18,28 @@ class TorchBackend:
 
     def transform(self, x: Tensor, plan: Plan) -> Tensor:
         """Return the output (N, *plan.shape_out)."""
-        return _ops.transform(
+        out: Tensor = _ops.transform(
             x, plan.shape_out, _ops.ratios(plan), plan.mode, plan.vu_border, plan.pad_value
         )
+        return out
 
     def transform_adjoint(self, g: Tensor, plan: Plan) -> Tensor:
         """Return the adjoint (N, *plan.shape_in) at ``g`` (N, *plan.shape_out)."""
-        return _ops.transform_adjoint(
+        out: Tensor = _ops.transform_adjoint(
             g, plan.shape_in, _ops.ratios(plan), plan.mode, plan.vu_border
         )
+        return out
 
     def windows(self, x: Tensor, plan: Plan, index: Tensor) -> Tensor:
         """Return the windows (K, *plan.window_out) at ``index`` (K, 3)."""
-        return _ops.windows(
+        out: Tensor = _ops.windows(
             x, index, plan.window_out, _ops.ratios(plan), plan.mode, plan.vu_border, plan.pad_value
         )
+        return out
 
     def windows_adjoint(self, g: Tensor, plan: Plan, index: Tensor, batch: int) -> Tensor:
         """Return the adjoint (batch, *plan.shape_in) at ``g`` (K, *plan.window_out)."""
-        shape_in = (batch, *plan.shape_in)
-        return _ops.windows_adjoint(
-            g, index, shape_in, _ops.ratios(plan), plan.mode, plan.vu_border
+        out: Tensor = _ops.windows_adjoint(
+            g, index, (batch, *plan.shape_in), _ops.ratios(plan), plan.mode, plan.vu_border
         )
+        return out

@@ -17,7 +17,7 @@ def _dense(op: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, int]]:
     def rule(info: Any, in_dims: Dims, x: Tensor, *settings: Any) -> tuple[Tensor, int]:
         size = info.batch_size
         out = op(_front(x, in_dims[0], size).flatten(0, 1), *settings)
-        return out.unflatten(0, (size, -1)), 0
+        return torch.unflatten(out, 0, (size, -1)), 0
 
     return rule
 
@@ -28,11 +28,11 @@ def _windows(
     size = info.batch_size
     if in_dims[0] is None:  # every batch of indices looks at the same x
         flat_index = _front(index, in_dims[1], size).flatten(0, 1)
-        return windows(x, flat_index, *settings).unflatten(0, (size, -1)), 0
+        return torch.unflatten(windows(x, flat_index, *settings), 0, (size, -1)), 0
     samples = _front(x, in_dims[0], size)  # (B, N, V, U, H, W)
     flat_index = _offset(_front(index, in_dims[1], size), samples.shape[1])
     out = windows(samples.flatten(0, 1), flat_index, *settings)
-    return out.unflatten(0, (size, -1)), 0
+    return torch.unflatten(out, 0, (size, -1)), 0
 
 
 def _windows_adjoint(
@@ -42,7 +42,7 @@ def _windows_adjoint(
     grads = _front(g, in_dims[0], size).flatten(0, 1)
     flat_index = _offset(_front(index, in_dims[1], size), batch)
     out = windows_adjoint(grads, flat_index, (size * batch, *shape_in[1:]), *settings)
-    return out.unflatten(0, (size, batch)), 0
+    return torch.unflatten(out, 0, (size, batch)), 0
 
 
 def _front(x: Tensor, dim: int | None, size: int) -> Tensor:

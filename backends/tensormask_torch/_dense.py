@@ -15,8 +15,8 @@ def transform(x: Tensor, plan: Plan) -> Tensor:
     v, u, h, w = plan.shape_out
     if not x.numel():
         return x.new_full((x.shape[0], v, u, h, w), plan.pad_value)
-    out = apply_taps(_pair_axes(x), *_taps(x, plan)).unflatten(1, (v, h)).unflatten(3, (u, w))
-    return _contiguous(out.transpose(2, 3), x.dtype)
+    out = apply_taps(_pair_axes(x), *_taps(x, plan))  # (N, V*H, U*W)
+    return _part_axes(out, plan.shape_out, x.dtype)
 
 
 def transform_adjoint(g: Tensor, plan: Plan) -> Tensor:
@@ -25,7 +25,7 @@ def transform_adjoint(g: Tensor, plan: Plan) -> Tensor:
     if not g.numel():
         return g.new_zeros((g.shape[0], v, u, h, w))
     out = apply_taps_adjoint(_pair_axes(g), *_taps(g, plan), (v * h, u * w))
-    return _contiguous(out.view(-1, v, h, u, w).transpose(2, 3), g.dtype)
+    return _part_axes(out, plan.shape_in, g.dtype)
 
 
 def _pair_axes(x: Tensor) -> Tensor:
@@ -34,8 +34,11 @@ def _pair_axes(x: Tensor) -> Tensor:
     return pairs.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _contiguous(x: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.empty(x.shape, dtype=dtype, device=x.device).copy_(x)
+def _part_axes(pairs: Tensor, shape: tuple[int, int, int, int], dtype: torch.dtype) -> Tensor:
+    """Undo :func:`_pair_axes` for (V, U, H, W) = ``shape``; the result is contiguous."""
+    v, u, h, w = shape
+    apart = torch.unflatten(torch.unflatten(pairs, 2, (u, w)), 1, (v, h)).transpose(2, 3)
+    return torch.empty(apart.shape, dtype=dtype, device=pairs.device).copy_(apart)
 
 
 def _taps(x: Tensor, plan: Plan) -> tuple[RowTaps, RowTaps]:
@@ -50,5 +53,5 @@ def _axis_taps(plan: Plan, axis: int, device: torch.device, dtype: torch.dtype) 
     at = torch.arange(plan.grid_out[axis], device=device)
     node = Taps(*(table.transpose(0, 1) for table in nodes(plan, axis, at)))  # (V', H', 2)
     extent = plan.grid_in[axis]
-    row = cell.index[..., :, None] * extent + node.index.clamp(0, extent - 1)[..., None, :]
+    row = cell.place[..., :, None] * extent + node.place.clamp(0, extent - 1)[..., None, :]
     return row_taps(row[None], cell, node, plan.pad_value, dtype)

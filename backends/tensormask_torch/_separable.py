@@ -56,6 +56,6 @@ def _spread(g: Tensor, taps: RowTaps, extent: int) -> Tensor:
 
 def _flatten(taps: RowTaps, batch: int, extent: int) -> tuple[Tensor, Tensor]:
     """Return index and weight (B * M, 4) over the rows of all batches, one after the other."""
-    start = torch.arange(0, batch * extent, extent, device=taps.index.device)
-    index = taps.index + start[:, None, None]
+    start = torch.arange(0, batch * extent, extent, device=taps.row.device)
+    index = taps.row + start[:, None, None]
     return index.view(-1, 4), taps.weight.expand(index.shape).reshape(-1, 4)

@@ -53,7 +53,7 @@ def windows_adjoint(g: Tensor, plan: Plan, index: Tensor, batch: int) -> Tensor:
     spread = g.new_zeros((batch, *plan.shape_in), dtype=dtype)
     if spread.numel() and g.numel():
         flat, groups = spread.view(-1), _groups(plan, index)
-        for part, grad in zip(groups, g.split([len(part) for part in groups]), strict=True):
+        for part, grad in zip(groups, torch.split(g, len(groups[0])), strict=True):
             _add_windows(flat, plan, part, grad.to(dtype))
     return spread.to(g.dtype)
 
@@ -74,7 +74,7 @@ def _add_windows(flat: Tensor, plan: Plan, index: Tensor, g: Tensor) -> None:
 
 def _groups(plan: Plan, index: Tensor) -> tuple[Tensor, ...]:
     samples = [plan.window_in[axis] * _reach(plan, axis)[1] for axis in range(2)]
-    return index.long().split(max(1, _GROUP_SAMPLES // (samples[0] * samples[1])))
+    return torch.split(index.long(), max(1, _GROUP_SAMPLES // (samples[0] * samples[1])))
 
 
 def _samples(plan: Plan, index: Tensor, rows: Patch, columns: Patch) -> Tensor:
@@ -95,10 +95,10 @@ def _patch(plan: Plan, axis: int, index: Tensor, dtype: torch.dtype) -> Patch:
     start = start.div(d, rounding_mode="floor")  # (K, V)
     cell = Taps(*(table[None] for table in cells(plan, axis, index.device)))  # (1, V', 2)
     node = nodes(plan, axis, at)  # (K, V', 2)
-    first = start[:, cell.index[0]]  # (K, V', 2 cells)
+    first = start[:, cell.place[0]]  # (K, V', 2 cells)
     # Neighbours of weight 0 may lie outside the patch; any sample will do for them.
-    inside = (node.index[:, :, None, :] - first[..., None]).clamp(0, length - 1)
-    taps = row_taps(cell.index[..., None] * length + inside, cell, node, plan.pad_value, dtype)
+    inside = (node.place[:, :, None, :] - first[..., None]).clamp(0, length - 1)
+    taps = row_taps(cell.place[..., None] * length + inside, cell, node, plan.pad_value, dtype)
     read = start[..., None] + torch.arange(length, device=index.device)  # (K, V, L)
     return Patch(read.clamp(0, plan.grid_in[axis] - 1).flatten(1), taps)
 

@@ -19,12 +19,12 @@ class Taps(NamedTuple):
     """The two neighbours of each coordinate along one axis; see the core's class.
 
     Attributes:
-        index: (..., 2) int64. Nodes are not clamped: they may be out of range.
+        place: (..., 2) int64. Nodes are not clamped: they may be out of range.
         weight: (..., 2) float64, 0 where a neighbour is out of range.
         inside: (...) bool, True where no weight is missing.
     """
 
-    index: Tensor
+    place: Tensor
     weight: Tensor
     inside: Tensor
 
@@ -33,12 +33,12 @@ class RowTaps(NamedTuple):
     """The four rows that each output row of a stage blends; B is 1 where batches agree.
 
     Attributes:
-        index: (B, M, 4) int64, rows of the stage's input.
+        row: (B, M, 4) int64, rows of the stage's input.
         weight: (B, M, 4) of the dtype to compute in.
         padding: (B, M), what padding adds to the row, or None where that is nothing.
     """
 
-    index: Tensor
+    row: Tensor
     weight: Tensor
     padding: Tensor | None
 
