@@ -63,7 +63,6 @@ class Detector(LightningModule):
         self.optimisation = optimisation
         self.class_names = tuple(class_names) or tuple(str(k + 1) for k in range(num_classes))
         self.model = MODELS[name](num_classes=num_classes, **(settings or {}))
-        self.model.to(memory_format=torch.channels_last)
         self.max_detections = max_detections
         self.evaluator = CocoEvaluator(self.class_names, max_detections=max_detections)
         self.metrics: dict[str, float] = {}
