@@ -14,7 +14,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from tensormask_array_api._tables import Table, adjoint_table, forward_table
-from tensormask_array_api._windows import check_batch, row_matrix, window_taps
+from tensormask_array_api._windows import WindowTaps, check_batch, row_matrix, window_taps
 from tensormask_core.layout import dtype_name
 from tensormask_core.plan import Plan
 from tensormask_core.taps import cell_taps, grid_taps
@@ -45,24 +45,21 @@ class ArrayApiBackend:
         return _cast(out, g)
 
     def windows(self, x: Any, plan: Plan, index: Any) -> Any:
-        """Gather the 16 taps of each cell of each window."""
+        """Gather the 16 taps of each cell of each window: 16 * K * V_out * U_out values."""
         xp = array_namespace(x)
         check_batch(index, x.shape[0])
         rows, columns = (window_taps(plan, axis, index, _compute_dtype(x)) for axis in (0, 1))
         shape = (index.shape[0], *plan.window_out)
         out = xp.zeros(shape, dtype=_compute_dtype(x), device=device(x))
         if math.prod(x.shape):
+            place = _flat_index(plan, index, rows, columns)  # (K, V_out, U_out, 4, 4)
             flat = xp.reshape(x, (math.prod(x.shape),))
-            base = xp.astype(index[:, 0], rows.cell.dtype)[:, None, None]
-            for down, y_weight in rows.terms():
-                for across, x_weight in columns.terms():
-                    place = _flat_index(plan, base, down, across)
-                    value = _compute(xp.take(flat, xp.reshape(place, (-1,)), axis=0))
-                    weight = y_weight[:, :, None] * x_weight[:, None, :]
-                    out = out + weight * xp.reshape(value, shape)
+            value = _compute(xp.reshape(xp.take(flat, xp.reshape(place, (-1,))), place.shape))
+            weight = rows.weight[:, :, None, :, None] * columns.weight[:, None, :, None, :]
+            out = xp.sum(weight * value, axis=(-2, -1))
         inside = rows.inside[:, :, None] & columns.inside[:, None, :]
-        weight = rows.total()[:, :, None] * columns.total()[:, None, :]
-        return _cast(_pad(out, weight, inside, plan.pad_value), x)
+        total = xp.sum(rows.weight, axis=-1)[:, :, None] * xp.sum(columns.weight, axis=-1)[:, None]
+        return _cast(_pad(out, total, inside, plan.pad_value), x)
 
     def windows_adjoint(self, g: Any, plan: Plan, index: Any, batch: int) -> Any:
         """Multiply by the transposed row and column matrices of the windows.
@@ -124,12 +121,14 @@ def _pad(out: Any, weight: Any, inside: Any, pad_value: float) -> Any:
     return xp.where(inside, out, out + missing)
 
 
-def _flat_index(plan: Plan, batch: Any, down: Any, across: Any) -> Any:
-    """Return the place (K, V_out, U_out) of the taps ``down`` (v, y) and ``across`` (u, x)."""
-    (v, y), (u, x) = down, across
-    extents = plan.shape_in
-    place = (batch * extents[0] + v[None, :, None]) * extents[1] + u[None, None, :]
-    return (place * extents[2] + y[:, :, None]) * extents[3] + x[:, None, :]
+def _flat_index(plan: Plan, index: Any, rows: WindowTaps, columns: WindowTaps) -> Any:
+    """Return the places (K, V_out, U_out, 4, 4) of all taps in the flattened (N, V, U, H, W)."""
+    xp = array_namespace(index)
+    v, u, h, w = plan.shape_in
+    batch = xp.astype(index[:, 0], rows.node.dtype)[:, None, None]
+    down = (batch * v + rows.cell) * (u * h * w) + rows.node * w  # (K, V_out, 4)
+    across = columns.cell * (h * w) + columns.node
+    return down[:, :, None, :, None] + across[:, None, :, None, :]
 
 
 def _compute_dtype(x: Any) -> Any:

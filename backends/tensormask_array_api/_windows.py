@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,33 +13,19 @@ from tensormask_core.taps import cell_taps
 
 
 class WindowTaps(NamedTuple):
-    """Two cells and two nodes that each output row (or column) of each window reads.
+    """Four samples that each output row (or column) of each window reads: 2 cells by 2 nodes.
 
     Attributes:
-        cell: (V_out, 2) integers.
-        cell_weight: (V_out, 2).
-        node: (K, V_out, 2) integers, clamped into range.
-        node_weight: (K, V_out, 2), 0 where out of range.
+        cell: (1, V_out, 4) integers.
+        node: (K, V_out, 4) integers, clamped into range.
+        weight: (K, V_out, 4), 0 where out of range.
         inside: (K, V_out) bool, no weight is missing.
     """
 
     cell: Any
-    cell_weight: Any
     node: Any
-    node_weight: Any
+    weight: Any
     inside: Any
-
-    def terms(self) -> Iterator[tuple[tuple[Any, Any], Any]]:
-        """Yield the places ((V_out,), (K, V_out)) and the weight (K, V_out) of each of 4 taps."""
-        for i in range(2):
-            for j in range(2):
-                place = self.cell[:, i], self.node[:, :, j]
-                yield place, self.cell_weight[None, :, i] * self.node_weight[:, :, j]
-
-    def total(self) -> Any:
-        """Return the sum (K, V_out) of the weights of all 4 taps."""
-        cells = self.cell_weight[:, 0] + self.cell_weight[:, 1]
-        return cells[None, :] * (self.node_weight[:, :, 0] + self.node_weight[:, :, 1])
 
 
 def check_batch(index: Any, batch: int) -> None:
@@ -61,15 +46,15 @@ def window_taps(plan: Plan, axis: int, index: Any, dtype: Any) -> WindowTaps:
     cells = cell_taps(plan, axis)
     low, fraction = _node(plan, axis, index, dtype)
     extent = plan.grid_in[axis]
-    node = xp.stack([low, low + 1], axis=-1)
-    weight = xp.stack([1.0 - fraction, fraction], axis=-1)
+    node = xp.stack([low, low + 1, low, low + 1], axis=-1)
+    weight = xp.stack([1.0 - fraction, fraction, 1.0 - fraction, fraction], axis=-1)
     in_range = (node >= 0) & (node < extent)
     inside = xp.all(in_range | (weight == 0), axis=-1)
+    cell_weight = _weights(np.repeat(cells.weight, 2, axis=-1), index, dtype)
     return WindowTaps(
-        cell=xp.asarray(cells.index, device=device(index)),
-        cell_weight=_weights(cells.weight, index, dtype),
+        cell=xp.asarray(np.repeat(cells.index, 2, axis=-1), device=device(index))[None, :, :],
         node=xp.clip(node, 0, max(extent - 1, 0)),
-        node_weight=xp.where(in_range, weight, xp.zeros_like(weight)),
+        weight=xp.where(in_range, weight, xp.zeros_like(weight)) * cell_weight[None, :, :],
         inside=xp.asarray(cells.inside, device=device(index))[None, :] & inside,
     )
 

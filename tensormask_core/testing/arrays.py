@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,7 @@ def strict_array(values: NDArray[Any], dtype: str) -> Any:
 
 def cupy_array(values: NDArray[Any], dtype: str) -> Any:
     """Return a cupy array on the current device."""
-    import cupy  # noqa: PLC0415  (a framework)
-
-    return cupy.asarray(numpy_array(values, dtype))
+    return import_module("cupy").asarray(numpy_array(values, dtype))
 
 
 ARRAYS: dict[str, AsArray] = {

@@ -50,9 +50,7 @@ def index_is_unchanged(subject: Subject, case: Case) -> None:
     before = subject.asnumpy(index)
     shape = (len(before), *case.plan.window_out)
     subject.backend.windows(subject.array(case.x()), case.plan, index)
-    subject.backend.windows_adjoint(
-        subject.array(case.values(shape)), case.plan, index, case.batch
-    )
+    subject.backend.windows_adjoint(subject.array(case.values(shape)), case.plan, index, case.batch)
     assert_identical(subject.asnumpy(index), before)
 
 

@@ -24,7 +24,7 @@ def nat2align_undoes_align2nat(subject: Subject, case: Case) -> None:
     back = subject.transform(there, case.but(direction=-1).plan)
     _, v, u, y, w = np.indices(x.shape)
     nodes = [y - v + (x.shape[1] - 1) // 2, w - u + (x.shape[2] - 1) // 2]  # of the window
-    kept = np.all([(0 <= n) & (n < h) for n, h in zip(nodes, case.grid, strict=True)], axis=0)
+    kept = np.all([(n >= 0) & (n < h) for n, h in zip(nodes, case.grid, strict=True)], axis=0)
     assert_identical(back[kept], x[kept])
 
 
@@ -149,7 +149,7 @@ def _assert_same_product(
     first: tuple[Values, Values], second: tuple[Values, Values], dtype: str
 ) -> None:
     """Compare two sums of products, each relative to the size of what it sums up."""
-    sums = [np.abs(a * b).sum() for a, b in (first, second)]
-    atol = TOLERANCES[dtype].rtol * max(sums) + TOLERANCES[dtype].atol
-    products = [(a * b).sum() for a, b in (first, second)]
-    np.testing.assert_allclose(*products, rtol=0, atol=atol)
+    size = max(float(np.abs(a * b).sum()) for a, b in (first, second))
+    left, right = (float((a * b).sum()) for a, b in (first, second))
+    rtol, atol = TOLERANCES[dtype]
+    np.testing.assert_allclose(left, right, rtol=0, atol=atol + rtol * size)

@@ -23,7 +23,7 @@ _LARGEST_WINDOW = 8
 
 
 @st.composite
-def cases(
+def cases(  # noqa: PLR0913  (every field of a case may be narrowed)
     draw: st.DrawFn,
     *,
     lams: Sequence[Ratio] = LAMS,
