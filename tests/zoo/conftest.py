@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,3 +29,40 @@ def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module
     if not MISSING:
         return None
     return UnavailableModule.from_parent(parent, path=module_path)
+
+
+@pytest.fixture(scope="session")
+def objects() -> Callable[..., dict[str, Any]]:
+    """Return a function that makes the target of objects which fill their boxes."""
+    import torch  # noqa: PLC0415  (may be absent)
+
+    def make(
+        boxes: Sequence[Sequence[float]], image_size: tuple[int, int] = (64, 96), **more: Any
+    ) -> dict[str, Any]:
+        masks = torch.zeros(len(boxes), *image_size, dtype=torch.uint8)
+        for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
+            mask[int(y0) : int(y1), int(x0) : int(x1)] = 1
+        target = {
+            "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            "labels": torch.arange(len(boxes)) % 3 + 1,
+            "masks": masks,
+            "area": masks.sum(dim=(1, 2)).float(),
+        }
+        return target | {name: torch.as_tensor(value) for name, value in more.items()}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def detector() -> Any:
+    """Return an untrained model of three classes that detects much, in evaluation mode."""
+    import torch  # noqa: PLC0415  (may be absent)
+    from tensormask_zoo.models import tensormask_small_fpn  # noqa: PLC0415  (as above)
+
+    torch.manual_seed(0)
+    model = tensormask_small_fpn(num_classes=3, limits={"score_threshold": 0.3, "detections": 20})
+    head = model.class_box_head
+    with torch.no_grad():
+        for conv, gain in ((head.logits, 60.0), (head.deltas, 10.0), (model.mask_head.cells[0], 9)):
+            conv.weight *= gain
+    return model.eval()

@@ -21,6 +21,7 @@ from tensormask_zoo.tensormask.targets import (
     Rule,
     Target,
     Windows,
+    check_targets,
     find_positives,
     mask_targets,
 )
@@ -84,11 +85,12 @@ class TensorMask(nn.Module):
             ``labels``, ``scores`` and ``masks`` (D, 1, H, W) in [0, 1], best first.
 
         Raises:
-            ValueError: training without targets.
+            ValueError: training without a target for each image, or a label out of range.
         """
         if self.training:
             if targets is None:
                 raise ValueError("training expects targets, got None; call .eval() to detect")
+            check_targets(targets, len(images), self.class_box_head.num_classes)
             return self.losses(images, targets)
         return [
             as_torchvision(*result, (image.shape[-2], image.shape[-1]))

@@ -84,6 +84,25 @@ class Positives:
     boxes: Tensor
 
 
+def check_targets(targets: Sequence[Target], images: int, num_classes: int) -> None:
+    """Refuse targets that would train something else without a word.
+
+    Raises:
+        ValueError: not one target per image, or a label outside 1..num_classes.
+    """
+    if len(targets) != images:
+        raise ValueError(
+            f"training expects one target per image, got {images} images and {len(targets)} targets"
+        )
+    labels = torch.cat([target["labels"] for target in targets])
+    wrong = labels[(labels < 1) | (labels > num_classes)]
+    if len(wrong):
+        raise ValueError(
+            f"targets expect labels from 1 to {num_classes}, got {int(wrong[0])}; "
+            "0 would be the background, which no object has"
+        )
+
+
 def find_positives(rule: Rule, grid: WindowGrid, targets: Sequence[Target]) -> Positives:
     """Label the windows of every image of a batch; crowd objects are left out."""
     labelled = [_label(rule, grid, target) for target in targets]
