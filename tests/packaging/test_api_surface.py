@@ -34,8 +34,9 @@ MODULES = (
     "tensormask_zoo.data",
     "tensormask_zoo.models",
 )
-# How Python shows functions among the defaults, and the annotations of a named tuple.
-NOISE = re.compile(r" at 0x[0-9a-f]+|ForwardRef\((?='[^']*'\))|(?<=')\)(?=[,)])")
+# How Python shows a function among the defaults, and an annotation of a named tuple.
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+REFERENCE = re.compile(r"ForwardRef\(('[^']*')\)")
 
 
 def surface(name: str) -> dict[str, Any]:
@@ -76,7 +77,8 @@ def signature(value: Any) -> str:
     """Return how a thing is called, or what an exception is derived from."""
     if inspect.isclass(value) and issubclass(value, Exception):
         return f"exception {', '.join(base.__name__ for base in value.__bases__)}"
-    return NOISE.sub("", str(inspect.signature(value)))
+    shown = ADDRESS.sub("", str(inspect.signature(value)))
+    return REFERENCE.sub(r"\1", shown)
 
 
 def write() -> None:
