@@ -69,7 +69,7 @@ def failing_checks(
     asarray: str | AsArray | None = None,
     asnumpy: AsNumpy = to_numpy,
     checks: Sequence[str] | None = None,
-    max_examples: int = 25,
+    max_examples: int = 40,
 ) -> dict[str, Exception]:
     """Return the properties that a backend lacks, with what went wrong, outside of pytest.
 

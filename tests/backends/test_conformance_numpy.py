@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tensormask_core.testing import conformance_suite, require
 
-DTYPES = ("float16", "bfloat16", "float32", "float64")
+BACKEND = require("numpy")
 
-TestNumpy = conformance_suite(require("numpy"), dtypes=DTYPES)
+TestNumpy = conformance_suite(BACKEND, dtypes=("float32", "float64"))
+TestNumpyHalf = conformance_suite(BACKEND, dtypes=("float16", "bfloat16"), max_examples=10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tensormask_core.testing import conformance_suite, require
 
-DTYPES = ("float16", "bfloat16", "float32", "float64")
+BACKEND = require("torch")
 
-TestTorch = conformance_suite(require("torch"), dtypes=DTYPES)
+TestTorch = conformance_suite(BACKEND, dtypes=("float32", "float64"))
+TestTorchHalf = conformance_suite(BACKEND, dtypes=("float16", "bfloat16"), max_examples=10)
