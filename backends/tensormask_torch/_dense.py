@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from tensormask_core.plan import Plan
-from tensormask_torch._separable import apply_taps, apply_taps_adjoint
-from tensormask_torch._taps import RowTaps, Taps, cells, nodes, row_taps
+from tensormask_core.taps import cell_taps, grid_taps
+from tensormask_torch._separable import apply_stages, apply_stages_adjoint
+from tensormask_torch._stage import Stage, make_rows
 
 
 def transform(x: Tensor, plan: Plan) -> Tensor:
     """Return the output (N, *plan.shape_out) of ``x`` (N, *plan.shape_in)."""
-    v, u, h, w = plan.shape_out
     if not x.numel():
-        return x.new_full((x.shape[0], v, u, h, w), plan.pad_value)
-    out = apply_taps(_pair_axes(x), *_taps(x, plan))  # (N, V*H, U*W)
-    return _part_axes(out, plan.shape_out, x.dtype)
+        return x.new_full((x.shape[0], *plan.shape_out), plan.pad_value)
+    pairs = apply_stages(_pair_axes(x), *_stages(x, plan))  # (N, V*H, U*W)
+    return _part_axes(pairs, plan.shape_out, x.dtype)
 
 
 def transform_adjoint(g: Tensor, plan: Plan) -> Tensor:
     """Return the adjoint (N, *plan.shape_in) at ``g`` (N, *plan.shape_out)."""
-    v, u, h, w = plan.shape_in
     if not g.numel():
-        return g.new_zeros((g.shape[0], v, u, h, w))
-    out = apply_taps_adjoint(_pair_axes(g), *_taps(g, plan), (v * h, u * w))
-    return _part_axes(out, plan.shape_in, g.dtype)
+        return g.new_zeros((g.shape[0], *plan.shape_in))
+    pairs = apply_stages_adjoint(_pair_axes(g), *_stages(g, plan))
+    return _part_axes(pairs, plan.shape_in, g.dtype)
 
 
 def _pair_axes(x: Tensor) -> Tensor:
@@ -41,17 +43,24 @@ def _part_axes(pairs: Tensor, shape: tuple[int, int, int, int], dtype: torch.dty
     return torch.empty(apart.shape, dtype=dtype, device=pairs.device).copy_(apart)
 
 
-def _taps(x: Tensor, plan: Plan) -> tuple[RowTaps, RowTaps]:
+def _stages(x: Tensor, plan: Plan) -> tuple[Stage, Stage]:
     dtype = torch.promote_types(x.dtype, torch.float32)
-    rows, columns = (_axis_taps(plan, axis, x.device, dtype) for axis in range(2))
-    return rows, columns
+    return _stage(plan, 0, x.device, dtype), _stage(plan, 1, x.device, dtype)
 
 
-def _axis_taps(plan: Plan, axis: int, device: torch.device, dtype: torch.dtype) -> RowTaps:
-    """Return the taps of the pairs (v, y), or (u, x): (1, V_out * H_out, 4)."""
-    cell = Taps(*(table.unsqueeze(1) for table in cells(plan, axis, device)))  # (V', 1, 2)
-    at = torch.arange(plan.grid_out[axis], device=device)
-    node = Taps(*(table.transpose(0, 1) for table in nodes(plan, axis, at)))  # (V', H', 2)
+@lru_cache(maxsize=64)
+def _stage(plan: Plan, axis: int, device: torch.device, dtype: torch.dtype) -> Stage:
+    """Return the taps of the pairs (v, y) for ``axis`` 0, (u, x) for 1: V_out * H_out rows."""
+    cells, nodes = cell_taps(plan, axis), grid_taps(plan, axis)
     extent = plan.grid_in[axis]
-    row = cell.place[..., :, None] * extent + node.place.clamp(0, extent - 1)[..., None, :]
-    return row_taps(row[None], cell, node, plan.pad_value, dtype)
+    row = cells.index[:, None, :, None] * extent + nodes.index.swapaxes(0, 1)[:, :, None, :]
+    weight = cells.weight[:, None, :, None] * nodes.weight.swapaxes(0, 1)[:, :, None, :]
+    # Exactly 0 where every tap is inside, so that an infinite pad value stays outside.
+    inside = cells.inside[:, None] & nodes.inside.T
+    missing = np.where(inside, 0.0, 1.0 - weight.sum((-1, -2))).reshape(1, -1)
+    padding = np.multiply(missing, plan.pad_value, out=np.zeros_like(missing), where=missing != 0)
+    return Stage(
+        make_rows(row.reshape(1, -1, 4), plan.window_in[axis] * extent, device),
+        torch.tensor(weight.reshape(1, -1, 4), dtype=dtype, device=device),
+        torch.tensor(padding, dtype=dtype, device=device) if plan.pad_value else None,
+    )
