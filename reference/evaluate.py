@@ -19,6 +19,8 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("--ceiling", action="store_true", help="score true windows and targets")
     known, fields = parser.parse_known_args()
+    # No run folder of its own, and all images, however few were used on the way.
+    fields = ["--trainer.logger=false", "--trainer.limit_val_batches=1.0", *fields]
     cli = build(fields, config_of(known.run), save_config_callback=None)
     cli.trainer.validate(
         cli.model, cli.datamodule, checkpoint_of(known.run), verbose=False, weights_only=True

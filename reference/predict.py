@@ -1,6 +1,7 @@
 """Detect objects in pictures: ``python reference/predict.py --run RUN IMAGE [IMAGE ...]``.
 
-Writes an overlay PNG per picture and one ``predictions.json`` of COCO results.
+Writes an overlay PNG per picture and one ``predictions.json`` of COCO results. Pictures that cannot
+be read are named at the end, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("predictions"), help="folder to write")
     parser.add_argument("--score", type=float, default=0.5, help="lowest score in the pictures")
     options = parser.parse_args()
-    for path in predict_files(options.run, options.images, options.output, options.score):
-        print(path)
+    try:
+        for path in predict_files(options.run, options.images, options.output, options.score):
+            print(path)
+    except OSError as error:
+        parser.exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ class Detector(LightningModule):
         super().__init__()
         if name not in MODELS:
             raise ValueError(f"no model named {name!r}; there are {', '.join(sorted(MODELS))}")
+        if isinstance(optimisation, dict):  # as read back from a checkpoint
+            optimisation = Optimisation(**optimisation)
         # The checkpoint holds plain values only, so that it loads without running any code.
         self.save_hyperparameters(
             {
@@ -58,8 +60,6 @@ class Detector(LightningModule):
                 "max_detections": max_detections,
             }
         )
-        if isinstance(optimisation, dict):  # as read back from a checkpoint
-            optimisation = Optimisation(**optimisation)
         self.optimisation = optimisation
         self.class_names = tuple(class_names) or tuple(str(k + 1) for k in range(num_classes))
         self.model = MODELS[name](num_classes=num_classes, **(settings or {}))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tensormask_zoo.data.picture import read_picture
+from tensormask_zoo.data.picture import PictureError, read_picture
 from tensormask_zoo.detector import Detector
 from tensormask_zoo.evaluation import ImageResult
 from tensormask_zoo.pictures import draw_predictions, save_picture
@@ -28,14 +28,24 @@ def predict_files(
         run: folder of a run of ``train.py``.
         images: pictures of any size and format that Pillow reads.
         output: folder to write to.
-        score_threshold: lowest score of the detections drawn; the JSON holds all of them.
+        score_threshold: lowest score of the detections drawn; the JSON holds all of them, with
+            the number of the picture as its image id, which the overlay's name begins with.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint.
+        PictureError: names the pictures that could not be read, after all others are written.
     """
     detector = Detector.load_from_checkpoint(
         checkpoint_of(run), map_location="cpu", weights_only=True
     ).eval()
     records: list[dict[str, Any]] = []
+    unreadable = []
     for number, path in enumerate(images):
-        image = read_picture(path)
+        try:
+            image = read_picture(path)
+        except PictureError as error:
+            unreadable.append(f"{path}: {error}")
+            continue
         ((found, masks),) = detector.model.detect([image])
         size = (image.shape[-2], image.shape[-1])
         shown = draw_predictions(
@@ -47,11 +57,14 @@ def predict_files(
         for record in ImageResult.of(found, masks, image).records(number):
             record["segmentation"]["counts"] = record["segmentation"]["counts"].decode()
             records.append(record | {"file_name": path.name})
-        yield save_picture(shown, output / f"{path.stem}.png")
+        yield save_picture(shown, output / f"{number:03d}_{path.stem}.png")
     yield _write_json(records, output / "predictions.json")
+    if unreadable:
+        raise PictureError("; ".join(unreadable))
 
 
 def _write_json(records: list[dict[str, Any]], path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(json.dumps(records))
     os.replace(beside, path)
