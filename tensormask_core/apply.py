@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from tensormask_core.layout import (
     check_index,
@@ -12,10 +12,13 @@ from tensormask_core.layout import (
     fold_batch,
     fold_index,
     reshape,
+    shape_of,
 )
 from tensormask_core.plan import Border, Direction, Mode, Plan, make_plan
 from tensormask_core.registry import backend_of
 from tensormask_core.units import Units
+
+ArrayT = TypeVar("ArrayT")
 
 __all__ = ["Direction", "Target", "transform", "transform_windows"]
 
@@ -44,19 +47,22 @@ class Target:
         )
 
 
-def transform(x: Any, units: Units, target: Target) -> Any:
+def transform(x: ArrayT, units: Units, target: Target) -> ArrayT:
     """Return ``x`` (*batch, V, U, H, W) in ``units`` as (*batch, V', U', H', W')."""
     check_layout(x, "the transform")
-    plan = target.plan(x.shape, units)
-    out = backend_of(x).transform(fold_batch(x), plan)
-    batch = x.shape[:-4]
+    shape = shape_of(x)
+    plan = target.plan(shape, units)
+    out: ArrayT = backend_of(x).transform(fold_batch(x), plan)
+    batch = shape[:-4]
     return out if len(batch) == 1 else reshape(out, (*batch, *plan.shape_out))
 
 
-def transform_windows(x: Any, index: Any, units: Units, target: Target) -> Any:
+def transform_windows(x: ArrayT, index: ArrayT, units: Units, target: Target) -> ArrayT:
     """Return the (K, V', U') windows at ``index`` (K, B + 2) of the transform of ``x``."""
     check_layout(x, "the transform")
-    check_same_library(x, index, "windows(index)")
     check_index(index, x)
-    plan = target.plan(x.shape, units)
-    return backend_of(x).windows(fold_batch(x), plan, fold_index(index, x.shape[:-4]))
+    check_same_library(x, index, "windows(index)")
+    shape = shape_of(x)
+    place = fold_index(index, shape[:-4])
+    out: ArrayT = backend_of(x).windows(fold_batch(x), target.plan(shape, units), place)
+    return out

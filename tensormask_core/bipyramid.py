@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, TypedDict, TypeVar
 
 from tensormask_core.errors import LayoutError, UnitError
 from tensormask_core.layout import check_same_library
@@ -35,11 +35,11 @@ class _Pyramid(Generic[ArrayT]):
 
     def level(self, k: int) -> Natural[ArrayT]:
         """Return level ``k`` as a dense natural tensor."""
-        return self._levels[k]
+        return self._levels[_place(k, len(self))]
 
     def windows(self, k: int, index: ArrayT) -> ArrayT:
         """Return the masks (K, V_k, U_k) at ``index`` (K, B + 2) of level ``k``."""
-        return self._levels[k].windows(index)
+        return self._levels[_place(k, len(self))].windows(index)
 
     def _check(self, k: int, level: Natural[ArrayT], base: Natural[ArrayT]) -> None:
         check_same_library(base.data, level.data, f"level {k} of {type(self).__name__}")
@@ -128,6 +128,12 @@ class MaskPyramid(_Pyramid[ArrayT]):
     _window_growth = 1
 
 
+class _Arguments(TypedDict):
+    sigma_vu: float
+    sigma_hw: float
+    pad_value: float
+
+
 class _LazyBipyramid(Bipyramid[ArrayT]):
     """A bipyramid whose levels are still aligned."""
 
@@ -144,26 +150,35 @@ class _LazyBipyramid(Bipyramid[ArrayT]):
             _check_type(level, Aligned, "Bipyramid.from_aligned")
             check_same_library(levels[0].data, level.data, "Bipyramid.from_aligned")
         self._sources = tuple(levels)
-        self._sigma_vu = sigma_vu or levels[0].sigma_hw
-        self._sigma_hw = sigma_hw or levels[0].sigma_vu
+        self._sigma_vu = levels[0].sigma_hw if sigma_vu is None else sigma_vu
+        self._sigma_hw = levels[0].sigma_vu if sigma_hw is None else sigma_hw
         self._pad_value = pad_value
         for k, level in enumerate(levels):
             _check_extent(k, level, levels[0])
+        Units(self._sigma_vu, self._sigma_hw)  # raises where they are no units
 
     def __len__(self) -> int:
         return len(self._sources)
 
     def level(self, k: int) -> Natural[ArrayT]:
-        return self._evaluate(k, self._sources[k].natural)
+        k = _place(k, len(self))
+        return self._sources[k].natural(**self._target(k))
 
     def windows(self, k: int, index: ArrayT) -> ArrayT:
-        source = self._sources[k]
-        return self._evaluate(k, lambda **units: source.windows(index, **units))
+        k = _place(k, len(self))
+        return self._sources[k].windows(index, **self._target(k))
 
-    def _evaluate(self, k: int, operator: Callable[..., Any]) -> Any:
-        return operator(
+    def _target(self, k: int) -> _Arguments:
+        return _Arguments(
             sigma_vu=self._sigma_vu, sigma_hw=self._sigma_hw * 2**k, pad_value=self._pad_value
         )
+
+
+def _place(k: int, levels: int) -> int:
+    """Return ``k`` as a number from 0 on; a negative one counts from the coarsest level."""
+    if not -levels <= k < levels:
+        raise IndexError(f"a level expects k in [0, {levels}), got {k}")
+    return k % levels
 
 
 def _check_type(level: object, expected: type, what: str) -> None:
@@ -180,4 +195,10 @@ def _check_extent(k: int, level: Aligned[Any], base: Aligned[Any]) -> None:
         raise UnitError(
             f"level {k} of a Bipyramid expects windows of {expected} px, got {level.window_extent} "
             f"px: {level.window_size} cells of {level.sigma_vu} px"
+        )
+    grids = [(*t.shape[:-4], *(t.sigma_hw * n for n in t.shape[-2:])) for t in (base, level)]
+    if grids[0] != grids[1]:
+        raise LayoutError(
+            f"level {k} of a Bipyramid expects the batch and the image extent (px) {grids[0]} of "
+            f"its first level, got {grids[1]}"
         )

@@ -11,9 +11,9 @@ class UnitError(ValueError):
     """Units that are impossible, or that do not lead to whole extents."""
 
 
-class BackendUnavailable(ImportError):  # noqa: N818  (the name is part of the public contract)
+class BackendUnavailable(ImportError):
     """No backend of that name, or the library it needs is not installed."""
 
 
-class BackendAmbiguous(RuntimeError):  # noqa: N818  (the name is part of the public contract)
+class BackendAmbiguous(RuntimeError):
     """Two backends claim the same name or the same array type and none was chosen."""

@@ -6,11 +6,11 @@ axes are explicit; :func:`from_channels` and :func:`to_channels` translate netwo
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tensormask_core.apply import Target, transform, transform_windows
 from tensormask_core.errors import LayoutError, UnitError
-from tensormask_core.layout import check_layout, reshape
+from tensormask_core.layout import check_array, check_layout, reshape, shape_of
 from tensormask_core.plan import ALIGNED_TO_NATURAL, NATURAL_TO_ALIGNED, Border, Mode
 from tensormask_core.units import Units, check_positive
 
@@ -56,7 +56,7 @@ def align2nat(x: ArrayT, alpha: float = 1, *, pad_value: float = 0.0) -> ArrayT:
     """
     check_positive("alpha", alpha)
     units = Units(alpha, 1)
-    return _apply(x, units, Target(units, ALIGNED_TO_NATURAL, pad_value=pad_value))
+    return transform(x, units, Target(units, ALIGNED_TO_NATURAL, pad_value=pad_value))
 
 
 def nat2align(x: ArrayT, alpha: float = 1, *, pad_value: float = 0.0) -> ArrayT:
@@ -73,7 +73,7 @@ def nat2align(x: ArrayT, alpha: float = 1, *, pad_value: float = 0.0) -> ArrayT:
     """
     check_positive("alpha", alpha)
     units = Units(alpha, 1)
-    return _apply(x, units, Target(units, NATURAL_TO_ALIGNED, pad_value=pad_value))
+    return transform(x, units, Target(units, NATURAL_TO_ALIGNED, pad_value=pad_value))
 
 
 def up_bilinear(x: ArrayT, lam: float, *, vu_border: Border = "edge") -> ArrayT:
@@ -97,7 +97,7 @@ def up_bilinear(x: ArrayT, lam: float, *, vu_border: Border = "edge") -> ArrayT:
         (15, 15, 4, 4)
     """
     check_positive("lam", lam)
-    return _apply(x, Units(lam, 1), Target(Units(1, 1), vu_border=vu_border))
+    return transform(x, Units(lam, 1), Target(Units(1, 1), vu_border=vu_border))
 
 
 def up_nearest(x: ArrayT, lam: float) -> ArrayT:
@@ -109,7 +109,7 @@ def up_nearest(x: ArrayT, lam: float) -> ArrayT:
         (4, 2, 1, 1)
     """
     check_positive("lam", lam)
-    return _apply(x, Units(lam, 1), Target(Units(1, 1), mode="nearest", vu_border="edge"))
+    return transform(x, Units(lam, 1), Target(Units(1, 1), mode="nearest", vu_border="edge"))
 
 
 def subsample(x: ArrayT, lam: float) -> ArrayT:
@@ -121,7 +121,7 @@ def subsample(x: ArrayT, lam: float) -> ArrayT:
         (3, 3, 3, 2)
     """
     check_positive("lam", lam)
-    return _apply(x, Units(1, 1), Target(Units(1, lam), vu_border="edge"))
+    return transform(x, Units(1, 1), Target(Units(1, lam), vu_border="edge"))
 
 
 def up_align2nat(
@@ -153,7 +153,7 @@ def up_align2nat(
     """
     check_positive("lam", lam)
     target = Target(Units(1, 1), ALIGNED_TO_NATURAL, mode, vu_border, pad_value)
-    return _apply(x, Units(lam, 1), target)
+    return transform(x, Units(lam, 1), target)
 
 
 def swap_align2nat(
@@ -178,7 +178,7 @@ def swap_align2nat(
         >>> swap_align2nat(np.zeros((2, 15, 15, 20, 30)), 4, pad_value=-6.0).shape
         (2, 60, 60, 5, 8)
     """
-    return _apply(x, *_swap(lam, pad_value, vu_border))
+    return transform(x, *_swap(lam, pad_value, vu_border))
 
 
 def swap_align2nat_at(
@@ -206,7 +206,7 @@ def swap_align2nat_at(
         >>> swap_align2nat_at(np.zeros((2, 9, 9, 64, 64)), np.array([[1, 5, 6]]), 2).shape
         (1, 18, 18)
     """
-    return transform_windows(x, index, *_swap(lam, pad_value, vu_border))  # type: ignore[no-any-return]  # backends keep the array type
+    return transform_windows(x, index, *_swap(lam, pad_value, vu_border))
 
 
 def assemble(score_maps: ArrayT, window: int | tuple[int, int]) -> ArrayT:
@@ -233,7 +233,7 @@ def assemble(score_maps: ArrayT, window: int | tuple[int, int]) -> ArrayT:
     """
     check_layout(score_maps, "assemble")
     v, u = _pair(window)
-    k_v, k_u = score_maps.shape[-4:-2]  # type: ignore[attr-defined]  # ArrayT is any array
+    k_v, k_u = shape_of(score_maps)[-4:-2]
     if v * k_u != u * k_v:
         raise UnitError(
             f"assemble expects a window in proportion to the score maps' ({k_v}, {k_u}), got "
@@ -241,7 +241,7 @@ def assemble(score_maps: ArrayT, window: int | tuple[int, int]) -> ArrayT:
         )
     lam = v / k_v if k_v else 1.0
     target = Target(Units(1, 1), ALIGNED_TO_NATURAL, "nearest", "edge", 0.0)
-    return _apply(score_maps, Units(lam, 1), target)
+    return transform(score_maps, Units(lam, 1), target)
 
 
 def from_channels(x: ArrayT, window: int | tuple[int, int]) -> ArrayT:
@@ -259,13 +259,14 @@ def from_channels(x: ArrayT, window: int | tuple[int, int]) -> ArrayT:
         >>> from_channels(np.zeros((2, 6, 8, 8)), (2, 3)).shape
         (2, 2, 3, 8, 8)
     """
-    shape: tuple[int, ...] = tuple(x.shape)  # type: ignore[attr-defined]  # ArrayT is any array
+    check_array(x, "from_channels", "(*batch, V*U, H, W)")
+    shape = shape_of(x)
     v, u = _pair(window)
     if len(shape) < 3 or shape[-3] != v * u:
         raise LayoutError(
             f"from_channels expects (*batch, {v * u}, H, W) for a window of ({v}, {u}), got {shape}"
         )
-    return reshape(x, (*shape[:-3], v, u, *shape[-2:]))  # type: ignore[no-any-return]  # same library
+    return reshape(x, (*shape[:-3], v, u, *shape[-2:]))
 
 
 def to_channels(x: ArrayT) -> ArrayT:
@@ -277,12 +278,8 @@ def to_channels(x: ArrayT) -> ArrayT:
         (2, 6, 8, 8)
     """
     check_layout(x, "to_channels")
-    *batch, v, u, h, w = x.shape  # type: ignore[attr-defined]  # ArrayT is any array
-    return reshape(x, (*batch, v * u, h, w))  # type: ignore[no-any-return]  # same library
-
-
-def _apply(x: Any, units: Units, target: Target) -> Any:
-    return transform(x, units, target)
+    *batch, v, u, h, w = shape_of(x)
+    return reshape(x, (*batch, v * u, h, w))
 
 
 def _swap(lam: float, pad_value: float, vu_border: Border) -> tuple[Units, Target]:
@@ -292,7 +289,10 @@ def _swap(lam: float, pad_value: float, vu_border: Border) -> tuple[Units, Targe
 
 
 def _pair(window: int | tuple[int, int]) -> tuple[int, int]:
-    v, u = (window, window) if isinstance(window, int) else window
+    pair = (window, window) if isinstance(window, int) else window
+    if not isinstance(pair, tuple | list) or [type(extent) for extent in pair] != [int, int]:
+        raise LayoutError(f"a window expects V = U or (V, U), whole numbers, got {window!r}")
+    v, u = pair
     if min(v, u) < 1:
         raise LayoutError(f"a window expects at least 1 x 1 cells, got ({v}, {u})")
     return v, u

@@ -81,7 +81,7 @@ class Plan:
         return self.s[0] * (d // self.s[1]), self.a[0] * (d // (2 * self.a[1])), d
 
 
-def make_plan(  # noqa: PLR0913  (a plan is made in one place, from all that determines it)
+def make_plan(
     shape: tuple[int, int, int, int],
     units_in: Units,
     units_out: Units,

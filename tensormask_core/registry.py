@@ -7,15 +7,12 @@ of its backend. So nothing is imported before an array of a type arrives.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
-
-from array_api_compat import is_array_api_obj
 
 from tensormask_core import pytrees
 from tensormask_core.backend import Backend
@@ -30,7 +27,7 @@ BackendFactory = Callable[[], Backend[Any]]
 
 _loaded: dict[str, Backend[Any]] = {}
 _registered: dict[str, BackendFactory] = {}
-_registered_types: dict[str, str] = {}
+_registered_types: dict[str, set[str]] = {}
 _chosen: ContextVar[Backend[Any] | None] = ContextVar("tensormask_core.backend", default=None)
 
 
@@ -124,7 +121,8 @@ def register_backend(
     if name in available_backends():
         raise BackendAmbiguous(f"a backend named {name!r} exists already; choose another name")
     _registered[name] = factory
-    _registered_types.update(dict.fromkeys(array_types, name))
+    for array_type in array_types:
+        _registered_types.setdefault(array_type, set()).add(name)
     _name_for_type.cache_clear()
 
 
@@ -158,21 +156,12 @@ def _name_for_type(array_type: type) -> str:
 
 def _claims(type_name: str) -> list[str]:
     claims = {point.value for point in _points(ARRAY_TYPES) if point.name == type_name}
-    if type_name in _registered_types:
-        claims.add(_registered_types[type_name])
-    return sorted(claims)
+    return sorted(claims | _registered_types.get(type_name, set()))
 
 
 def _is_array_type(array_type: type) -> bool:
-    if hasattr(array_type, "__array_namespace__"):
-        return True
-    # Some array types are abstract (dask, tracers): array-api-compat knows them by an instance.
-    return bool(is_array_api_obj(array_type.__new__(array_type))) if _known(array_type) else False
-
-
-def _known(array_type: type) -> bool:
-    root = array_type.__module__.partition(".")[0]
-    return root in ("dask", "sparse", "ndonnx") and root in sys.modules
+    # dask follows the standard by way of array-api-compat alone.
+    return hasattr(array_type, "__array_namespace__") or array_type.__module__ == "dask.array.core"
 
 
 def _factory(name: str) -> BackendFactory:

@@ -6,8 +6,8 @@ The map on (v, y) knows nothing of (u, x), so one pair of axes is described at a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from tensormask_core.plan import Plan
 Axis = int
 
 
-class Taps(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Taps:
     """Two neighbours of each coordinate; a neighbour that is out of range has weight 0.
 
     Attributes:
@@ -84,7 +85,6 @@ def _clamp(
 
 
 def _freeze(taps: Taps) -> Taps:
-    tables: tuple[NDArray[Any], ...] = taps
-    for table in tables:
+    for table in (taps.index, taps.weight, taps.inside):
         table.setflags(write=False)
     return taps

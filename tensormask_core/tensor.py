@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from tensormask_core import pytrees
 from tensormask_core.apply import Direction, Target, transform, transform_windows
 from tensormask_core.errors import LayoutError
-from tensormask_core.layout import check_layout
-from tensormask_core.plan import ALIGNED_TO_NATURAL, NATURAL_TO_ALIGNED, SAME_REPRESENTATION
-from tensormask_core.plan import Border, Mode
+from tensormask_core.layout import check_layout, shape_of
+from tensormask_core.plan import (
+    ALIGNED_TO_NATURAL,
+    NATURAL_TO_ALIGNED,
+    SAME_REPRESENTATION,
+    Border,
+    Mode,
+)
 from tensormask_core.units import Units, check_positive
 
 ArrayT = TypeVar("ArrayT")
@@ -29,7 +34,7 @@ class MaskTensor(Generic[ArrayT]):
     Raises:
         LayoutError: ``data`` has fewer than four axes.
         UnitError: a unit is not positive and finite.
-        TypeError: ``data`` is no array of a floating dtype.
+        TypeError: ``data`` is no array of a floating dtype, or neither representation is named.
     """
 
     data: ArrayT
@@ -37,6 +42,8 @@ class MaskTensor(Generic[ArrayT]):
     sigma_hw: float
 
     def __post_init__(self) -> None:
+        if type(self) is MaskTensor:
+            raise TypeError("a MaskTensor expects a representation; make it Natural or Aligned")
         check_layout(self.data, type(self).__name__)
         Units(self.sigma_vu, self.sigma_hw)
 
@@ -53,7 +60,7 @@ class MaskTensor(Generic[ArrayT]):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape (*batch, V, U, H, W) of the data."""
-        return tuple(self.data.shape)  # type: ignore[attr-defined]  # ArrayT is any array
+        return shape_of(self.data)
 
     @property
     def window_size(self) -> tuple[int, int]:
@@ -170,7 +177,7 @@ class MaskTensor(Generic[ArrayT]):
             self.sigma_hw if sigma_hw is None else sigma_hw,
         )
 
-    def _convert(  # noqa: PLR0913  (the arguments of natural() and aligned(), handed on)
+    def _convert(
         self,
         to: type[TensorT],
         sigma_vu: float | None,
