@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from tensormask_core.tracing import constant_when_traced
+
 # Classes with their flatten and unflatten functions; filled by the module that defines them.
 Flatten = Callable[[Any], tuple[tuple[Any, ...], Hashable]]
 Unflatten = Callable[[Hashable, Any], Any]
@@ -19,6 +21,7 @@ def add_node(node: type, flatten: Flatten, unflatten: Unflatten) -> None:
     _nodes.append((node, flatten, unflatten))
 
 
+@constant_when_traced
 def register_loaded_frameworks() -> None:
     """Register the announced classes with each framework that has been imported by now."""
     for framework, register in (("torch", _register_torch), ("jax", _register_jax)):

@@ -14,7 +14,6 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from tensormask_core import pytrees
 from tensormask_core.backend import Backend
 from tensormask_core.errors import BackendAmbiguous, BackendUnavailable
 from tensormask_core.tracing import constant_when_traced
@@ -136,7 +135,6 @@ def _claimant(array_type: type) -> str:
 
 @cache
 def _name_for_type(array_type: type) -> str:
-    pytrees.register_loaded_frameworks()
     for base in array_type.__mro__:
         claims = _claims(f"{base.__module__}.{base.__qualname__}")
         if len(claims) > 1:

@@ -44,6 +44,7 @@ class MaskTensor(Generic[ArrayT]):
     def __post_init__(self) -> None:
         if type(self) is MaskTensor:
             raise TypeError("a MaskTensor expects a representation; make it Natural or Aligned")
+        pytrees.register_loaded_frameworks()
         check_layout(self.data, type(self).__name__)
         Units(self.sigma_vu, self.sigma_hw)
 
