@@ -18,7 +18,7 @@ def transform(x: Tensor, plan: Plan) -> Tensor:
     """Return the output (N, *plan.shape_out) of ``x`` (N, *plan.shape_in)."""
     if not x.numel():
         return x.new_full((x.shape[0], *plan.shape_out), plan.pad_value)
-    pairs = apply_stages(_pair_axes(x), *_stages(x, plan))  # (N, V*H, U*W)
+    pairs = apply_stages(_pair_axes(x), *_stages(x, plan), plan.pad_value)  # (N, V*H, U*W)
     return _part_axes(pairs, plan.shape_out, x.dtype)
 
 
@@ -55,12 +55,10 @@ def _stage(plan: Plan, axis: int, device: torch.device, dtype: torch.dtype) -> S
     extent = plan.grid_in[axis]
     row = cells.index[:, None, :, None] * extent + nodes.index.swapaxes(0, 1)[:, :, None, :]
     weight = cells.weight[:, None, :, None] * nodes.weight.swapaxes(0, 1)[:, :, None, :]
-    # Exactly 0 where every tap is inside, so that an infinite pad value stays outside.
     inside = cells.inside[:, None] & nodes.inside.T
-    missing = np.where(inside, 0.0, 1.0 - weight.sum((-1, -2))).reshape(1, -1)
-    padding = np.multiply(missing, plan.pad_value, out=np.zeros_like(missing), where=missing != 0)
+    missing = np.where(inside, 0.0, 1.0 - weight.sum((-1, -2)))
     return Stage(
         make_rows(row.reshape(1, -1, 4), plan.window_in[axis] * extent, device),
         torch.tensor(weight.reshape(1, -1, 4), dtype=dtype, device=device),
-        torch.tensor(padding, dtype=dtype, device=device) if plan.pad_value else None,
+        torch.tensor(missing.reshape(1, -1), dtype=dtype, device=device),
     )

@@ -57,13 +57,9 @@ def patches_of(plan: Plan, axis: int, at: Tensor, dtype: torch.dtype) -> tuple[T
     last = plan.grid_in[axis] - 1
     place = tables.place + shift[:, None, None]  # (K, V_out, 2)
     weight = tables.weight * (place.clamp(0, last) == place)[:, :, None, :]
-    padding = None
-    if plan.pad_value:
-        missing = (tables.weight - weight).sum((-1, -2)) + tables.missing
-        # Exactly 0 where every tap is inside, so that an infinite pad value stays outside.
-        padding = torch.where(missing > 0, missing * plan.pad_value, 0.0)
+    missing = (tables.weight - weight).sum((-1, -2)) + tables.missing
     node = (tables.node + shift[:, None]).clamp(0, last)
-    return node, Stage(tables.rows, weight.flatten(2), padding)
+    return node, Stage(tables.rows, weight.flatten(2), missing)
 
 
 def _at_phase(tables: Patches, phase: Tensor) -> Patches:

@@ -29,7 +29,7 @@ def windows(x: Tensor, plan: Plan, index: Tensor) -> Tensor:
     for part in _groups(plan, index, dtype):
         sample, stages = _patches(plan, index[part].long(), dtype)
         patch = flat.index_select(0, sample.view(-1)).view(sample.shape).to(dtype)
-        out[part] = apply_stages(patch, *stages)
+        out[part] = apply_stages(patch, *stages, plan.pad_value)
     return out
 
 

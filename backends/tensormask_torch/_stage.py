@@ -36,12 +36,12 @@ class Stage(NamedTuple):
     Attributes:
         rows: which rows are read.
         weight: (B, M, 4) of the dtype to compute in.
-        padding: (B, M), what padding adds to the row, or None where that is nothing.
+        missing: (B, M), the weight of taps out of range, exactly 0 where there are none.
     """
 
     rows: Rows
     weight: Tensor
-    padding: Tensor | None
+    missing: Tensor
 
 
 def make_rows(row: NDArray[Any], extent: int, device: torch.device) -> Rows:
@@ -62,8 +62,8 @@ def blend(x: Tensor, stage: Stage) -> Tensor:
         x.reshape(batch * extent, width),
         per_sample_weights=stage.weight.expand(row.shape).reshape(-1, 4),
         mode="sum",
-    ).view(batch, -1, width)
-    return out if stage.padding is None else out.add_(stage.padding[..., None])
+    )
+    return out.view(batch, -1, width)
 
 
 def spread(g: Tensor, stage: Stage) -> Tensor:
