@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -38,6 +39,7 @@ class ZooCLI(LightningCLI):
                 CSVLogger(folder, name="", version=""),
                 TensorBoardLogger(folder, name="", version=""),
             ]
+        self.trainer_defaults["callbacks"] = list(_callbacks(trainer))
         return super().instantiate_trainer(**kwargs)
 
 
@@ -57,11 +59,13 @@ def build(args: list[str] | None = None, config: Path = DEFAULT_CONFIG, **option
         args=args,
         parser_kwargs={"default_config_files": [str(config)]},
         save_config_kwargs={"overwrite": True},
-        trainer_defaults={
-            "callbacks": [
-                ModelCheckpoint(filename="{step}", train_time_interval=CHECKPOINT_EVERY),
-                TQDMProgressBar(refresh_rate=10),
-            ]
-        },
         **options,
     )
+
+
+def _callbacks(trainer: Mapping[str, Any]) -> Iterator[Callback]:
+    """Yield a run's callbacks, save those that its configuration switches off."""
+    if trainer["enable_checkpointing"] is not False:
+        yield ModelCheckpoint(filename="{step}", train_time_interval=CHECKPOINT_EVERY)
+    if trainer["enable_progress_bar"] is not False:
+        yield TQDMProgressBar(refresh_rate=10)
