@@ -58,7 +58,8 @@ class ArrayApiBackend:
             weight = rows.weight[:, :, None, :, None] * columns.weight[:, None, :, None, :]
             out = xp.sum(weight * value, axis=(-2, -1))
         inside = rows.inside[:, :, None] & columns.inside[:, None, :]
-        total = xp.sum(rows.weight, axis=-1)[:, :, None] * xp.sum(columns.weight, axis=-1)[:, None]
+        down, across = (xp.sum(taps.weight, axis=-1) for taps in (rows, columns))
+        total = down[:, :, None] * across[:, None, :]
         return _cast(_pad(out, total, inside, plan.pad_value), x)
 
     def windows_adjoint(self, g: Any, plan: Plan, index: Any, batch: int) -> Any:
