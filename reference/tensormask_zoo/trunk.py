@@ -48,6 +48,9 @@ class SmallTrunk(nn.Module):
         )
         self.stem_channels = stem
         self.widths = tuple(widths)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # as torchvision's ResNet; its blocks alone do not
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of (N, 3, H, W) normalised images."""
