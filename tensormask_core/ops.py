@@ -289,10 +289,14 @@ def _swap(lam: float, pad_value: float, vu_border: Border) -> tuple[Units, Targe
 
 
 def _pair(window: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (window, window) if isinstance(window, int) else window
-    if not isinstance(pair, tuple | list) or [type(extent) for extent in pair] != [int, int]:
+    pair = window if isinstance(window, tuple | list) else (window, window)
+    if len(pair) != 2 or not all(map(_is_whole, pair)):
         raise LayoutError(f"a window expects V = U or (V, U), whole numbers, got {window!r}")
     v, u = pair
     if min(v, u) < 1:
         raise LayoutError(f"a window expects at least 1 x 1 cells, got ({v}, {u})")
     return v, u
+
+
+def _is_whole(extent: object) -> bool:
+    return hasattr(extent, "__index__") and not isinstance(extent, bool)
