@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,17 @@ def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module
     if not MISSING:
         return None
     return UnavailableModule.from_parent(parent, path=module_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: on maps as small as here, threads mostly wait for each other."""
+    import torch  # noqa: PLC0415  (may be absent)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
