@@ -27,7 +27,7 @@ BackendFactory = Callable[[], Backend[Any]]
 _loaded: dict[str, Backend[Any]] = {}
 _registered: dict[str, BackendFactory] = {}
 _registered_types: dict[str, set[str]] = {}
-_chosen: ContextVar[Backend[Any] | None] = ContextVar("tensormask_core.backend", default=None)
+_chosen: ContextVar[str | None] = ContextVar("tensormask_core.backend", default=None)
 
 
 def available_backends() -> tuple[str, ...]:
@@ -83,12 +83,14 @@ def backend_of(array: object) -> Backend[Any]:
         >>> backend_of(np.zeros(3)).name
         'numpy'
     """
-    return _chosen.get() or get_backend(_claimant(type(array)))
+    return get_backend(_serving(type(array)))
 
 
 @contextmanager
 def use_backend(name: str) -> Iterator[Backend[Any]]:
     """Choose one backend for every array within the block, in this context only.
+
+    A compiled graph keeps the backend that was chosen when it was traced.
 
     Example:
         >>> import numpy as np
@@ -97,7 +99,7 @@ def use_backend(name: str) -> Iterator[Backend[Any]]:
         'array_api'
     """
     backend = get_backend(name)
-    token = _chosen.set(backend)
+    token = _chosen.set(name)
     try:
         yield backend
     finally:
@@ -126,9 +128,9 @@ def register_backend(
 
 
 @constant_when_traced
-def _claimant(array_type: type) -> str:
-    """Return the name of the type's backend, which is loaded then: a trace could not load it."""
-    name = _name_for_type(array_type)
+def _serving(array_type: type) -> str:
+    """Return the name of the backend, which is loaded then: a trace could neither read nor load."""
+    name = _chosen.get() or _name_for_type(array_type)
     get_backend(name)
     return name
 

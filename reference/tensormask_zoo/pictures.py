@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks, make_grid, save_image
+
+from tensormask_zoo.files import replacing
 
 PALETTE = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45")
 SMALLEST_SIDE_PX = 256  # smaller images are enlarged, so that labels stay legible
@@ -92,11 +93,9 @@ def draw_predictions(
 
 
 def save_picture(picture: Tensor, path: Path) -> Path:
-    """Write a picture (3, H, W) in [0, 1] as PNG, beside its place and then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    save_image(picture.clamp(0, 1), beside, format="png")
-    os.replace(beside, path)
+    """Write a picture (3, H, W) in [0, 1] as PNG."""
+    with replacing(path) as beside:
+        save_image(picture.clamp(0, 1), beside, format="png")
     return path
 
 
@@ -118,10 +117,9 @@ def save_curves(metrics_csv: Path, path: Path) -> Path:
     for axes in (losses, precision):
         axes.grid(alpha=0.3)
         axes.legend()
-    beside = path.with_name(f".{path.name}.part")
-    figure.savefig(beside, format="png", dpi=120)
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png", dpi=120)
     plt.close(figure)
-    os.replace(beside, path)
     return path
 
 

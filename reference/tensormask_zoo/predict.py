@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import torch
 from tensormask_zoo.data.picture import PictureError, read_picture
 from tensormask_zoo.detector import Detector
 from tensormask_zoo.evaluation import ImageResult
+from tensormask_zoo.files import write_json
 from tensormask_zoo.pictures import draw_predictions, save_picture
 from tensormask_zoo.runs import checkpoint_of
 from tensormask_zoo.tensormask.results import as_torchvision
@@ -58,14 +57,6 @@ def predict_files(
             record["segmentation"]["counts"] = record["segmentation"]["counts"].decode()
             records.append(record | {"file_name": path.name})
         yield save_picture(shown, output / f"{number:03d}_{path.stem}.png")
-    yield _write_json(records, output / "predictions.json")
+    yield write_json(records, output / "predictions.json")
     if unreadable:
         raise PictureError("; ".join(unreadable))
-
-
-def _write_json(records: list[dict[str, Any]], path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(records))
-    os.replace(beside, path)
-    return path

@@ -74,3 +74,8 @@ def test_vmap_is_a_batch_axis(x: Any) -> None:
 def test_batch_out_of_range_cannot_be_seen_in_a_trace(x: Any) -> None:
     traced = jax.jit(lambda x, index: ops.swap_align2nat_at(x, index, 2))
     assert traced(x, jnp.asarray([[7, 0, 0]])).shape == (1, 6, 4)
+
+
+def test_batch_out_of_range_is_seen_outside_a_trace(x: Any) -> None:
+    with pytest.raises(IndexError, match=r"batch indices in \[0, 2\)"):
+        ops.swap_align2nat_at(x, jnp.asarray([[7, 0, 0]]), 2)

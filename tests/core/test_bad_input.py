@@ -108,7 +108,7 @@ def test_impossible_lam_of_a_method(method: str) -> None:
 
 
 def test_units_in_no_ratio_of_integers() -> None:
-    with pytest.raises(UnitError, match="ratio of small integers, got .*nearest legal ratio"):
+    with pytest.raises(UnitError, match=r"ratio of small integers, got .*nearest legal ratio"):
         Aligned(X, sigma_vu=math.pi, sigma_hw=1).align2nat()
 
 
@@ -188,7 +188,7 @@ def test_assemble_out_of_proportion() -> None:
 
 
 def test_unknown_backend() -> None:
-    with pytest.raises(BackendUnavailable, match="no backend 'tensorflow'; installed are .*numpy"):
+    with pytest.raises(BackendUnavailable, match=r"no backend 'tensorflow'; installed are .*numpy"):
         get_backend("tensorflow")
     with (
         pytest.raises(BackendUnavailable, match="no backend 'tensorflow'"),

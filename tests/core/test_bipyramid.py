@@ -84,7 +84,7 @@ def test_wrong_extent_names_both_shapes() -> None:
 
 def test_wrong_units_are_a_unit_error() -> None:
     wrong = Natural(_natural(1).data, sigma_vu=4, sigma_hw=4)
-    with pytest.raises(UnitError, match="level 1 expects .*sigma_hw=8"):
+    with pytest.raises(UnitError, match=r"level 1 expects .*sigma_hw=8"):
         Bipyramid([_natural(0), wrong])
 
 

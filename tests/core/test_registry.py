@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tensormask_numpy import make_backend
 
 from tensormask_core import (
     BackendAmbiguous,
@@ -22,6 +21,7 @@ from tensormask_core import (
     registry,
     use_backend,
 )
+from tensormask_numpy import make_backend
 
 
 class Special(np.ndarray):

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensormask_numpy._backend as reference
-from tensormask_numpy._backend import NumpyBackend
 
+import tensormask_numpy._backend as reference
 from tensormask_core import get_backend, taps
 from tensormask_core.plan import Plan
 from tensormask_core.testing import CHECKS, conformance_suite, failing_checks
+from tensormask_numpy._backend import NumpyBackend
 
 Array = Any
 

@@ -68,6 +68,7 @@ def objects() -> Callable[..., dict[str, Any]]:
 def detector() -> Any:
     """Return an untrained model of three classes that detects much, in evaluation mode."""
     import torch  # noqa: PLC0415  (may be absent)
+
     from tensormask_zoo.models import tensormask_small_fpn  # noqa: PLC0415  (as above)
 
     torch.manual_seed(0)

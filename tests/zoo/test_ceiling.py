@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from tensormask_zoo.data.shapes import Shapes
 from tensormask_zoo.evaluation import CocoEvaluator, ImageResult
 from tensormask_zoo.models import tensormask_small_fpn

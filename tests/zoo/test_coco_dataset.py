@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
+
 from tensormask_zoo.data.coco import CocoInstances
 from tensormask_zoo.data.crops import Crop, ShortSide
 from tensormask_zoo.data.shapes import Shapes

@@ -9,6 +9,7 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
+
 from tensormask_zoo.data.coco_module import Augment, CocoData, CocoFiles
 from tensormask_zoo.data.crops import RandomCrop, ShortSide, whole
 from tensormask_zoo.data.shapes import Shapes

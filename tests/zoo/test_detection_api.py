@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from tensormask_zoo.models import tensormask_small_fpn
 from tensormask_zoo.tensormask import TensorMask
-from torch import Tensor
 
 LOSSES = {"loss_classifier", "loss_box_reg", "loss_mask"}
 EVERY_LEVEL = [[4, 4, 36, 36], [40, 8, 100, 64], [80, 70, 190, 186]]  # 32, 60 and 116 px

@@ -11,11 +11,11 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from tensormask_core.masks import encode
 from tensormask_zoo.data.sample import Target, tight_boxes
 from tensormask_zoo.data.shapes import Shapes
 from tensormask_zoo.evaluation import CocoEvaluator, ImageResult, table
-
-from tensormask_core.masks import encode
 
 SHAPES = Shapes(length=6, seed=5, image_size=(160, 176), objects=(3, 6), size_px=(12, 170))
 # The places of these metrics among the twelve lines of COCOeval.summarize.

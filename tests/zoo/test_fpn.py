@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+
 from tensormask_zoo.fpn import Backbone, MeanFPN
 from tensormask_zoo.towers import conv_tower, prior_bias
 from tensormask_zoo.trunk import SmallTrunk
-from torch import nn
 
 
 def test_a_level_is_the_mean_of_its_lateral_and_the_level_above() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from torch import nn
+
 from tensormask_zoo.models import (
     MODELS,
     tensormask,
@@ -15,7 +17,6 @@ from tensormask_zoo.models import (
     tensormask_small_fpn,
 )
 from tensormask_zoo.trunk import ResNetTrunk, SmallTrunk
-from torch import nn
 
 PUBLISHED = 36_514_370  # zoo-facts 5.2, which counts no batch norm: they are frozen
 BATCH_NORMS = 53_120  # weights and biases of ResNet-50's

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tensormask_zoo.data.coco_module import CocoData
-from tensormask_zoo.data.nuclei import convert, main
 
 from tensormask_core.masks import decode
+from tensormask_zoo.data.coco_module import CocoData
+from tensormask_zoo.data.nuclei import convert, main
 
 SIZE = (12, 16)  # H, W
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+
 from tensormask_zoo.pictures import comparison, draw_predictions, overlay, save_curves, save_picture
 
 GREY = torch.full((3, 64, 96), 0.5)

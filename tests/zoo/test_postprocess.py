@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tensormask_zoo.tensormask.postprocess import Detections, PostProcess, select
 
 from tensormask_core import WindowGrid
+from tensormask_zoo.tensormask.postprocess import Detections, PostProcess, select
 
 GRID = WindowGrid.pyramid(image_size=(64, 64), windows=(9,), levels=2)
 FAR = (0, 15, 255)  # windows of level 0 in three corners, which do not overlap

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tensormask_zoo.command_line import CONFIGS, build
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loaders and devices

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+
+from tensormask_core import WindowGrid
+from tensormask_core.masks import decode, paste
 from tensormask_zoo.tensormask.postprocess import Detections
 from tensormask_zoo.tensormask.results import (
     WindowMasks,
@@ -12,9 +15,6 @@ from tensormask_zoo.tensormask.results import (
     by_image,
     rescale,
 )
-
-from tensormask_core import WindowGrid
-from tensormask_core.masks import decode, paste
 
 SIZE = (40, 60)
 Found = tuple[Detections, list[WindowMasks]]
@@ -49,7 +49,7 @@ def test_masks_stay_with_their_detections(found: Found) -> None:
 
 def test_boxes_are_clipped_and_windows_are_not(found: Found) -> None:
     kept, masks = rescale(*found, SIZE, SIZE)
-    assert kept.boxes[1].tolist() == [0.0, 0.0, 12.0, 12.0]
+    assert kept.boxes[1:].tolist() == [[0.0, 0.0, 12.0, 12.0], [30.0, 20.0, 60.0, 40.0]]
     assert masks[1].boxes.tolist() == [[-8.0, -8.0, 12.0, 12.0]]
 
 

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch.callbacks import Timer
+from torch import nn
+
 from tensormask_zoo.detector import Detector
 from tensormask_zoo.schedule import Optimisation
-from torch import nn
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+
 from tensormask_zoo.command_line import build
 from tensormask_zoo.detector import Detector
 from tensormask_zoo.runs import checkpoint_of, config_of, new_run
@@ -185,6 +186,15 @@ def test_predicting_without_a_run_is_refused_in_a_line(
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"{tmp_path}/config.yaml does not exist"):
         config_of(tmp_path)
+
+
+def test_the_newest_checkpoint_of_a_run_counts(tmp_path: Path) -> None:
+    for age, name in enumerate(("step=20.ckpt", "last.ckpt", "step=10.ckpt")):
+        path = tmp_path / "checkpoints" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 1000 - age))
+    assert checkpoint_of(tmp_path).name == "step=20.ckpt"
 
 
 def test_runs_are_numbered(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from pycocotools import mask as coco_mask
+
 from tensormask_zoo.data.sample import Target
 from tensormask_zoo.data.shapes import GRAIN, Shape, Shapes, paint, rasterise
 from tensormask_zoo.data.silhouettes import SILHOUETTES

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tensormask_zoo.tensormask.boxes import decode_boxes, encode_boxes
 
 WINDOW = torch.tensor([[10.0, 20.0, 50.0, 60.0]])  # 40 px

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from tensormask_zoo.tensormask.losses import box_loss, focal_star, mask_loss
 
 NOWHERE = (torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))

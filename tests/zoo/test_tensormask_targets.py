@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tensormask_zoo.tensormask.targets import Positives, find_positives, mask_targets
 
 from tensormask_core import WindowGrid
 from tensormask_core.assign import TensorMaskRule
 from tensormask_core.masks import crop_and_resize
+from tensormask_zoo.tensormask.targets import Positives, find_positives, mask_targets
 
 GRID = WindowGrid.pyramid(image_size=(64, 96), windows=(9, 11), levels=2)
 RULE = TensorMaskRule()

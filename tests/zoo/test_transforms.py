@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torchvision import tv_tensors
+
 from tensormask_zoo.data.crops import RandomCrop, ShortSide
 from tensormask_zoo.data.sample import Sample, make_target
 from tensormask_zoo.data.transforms import eval_transforms, train_transforms
-from torchvision import tv_tensors
 
 
 def square(rows: slice = slice(1, 7), columns: slice = slice(2, 8)) -> Sample:

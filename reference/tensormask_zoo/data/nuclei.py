@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
+from tqdm import tqdm
 
 from tensormask_core.masks import encode, tight_boxes
 from tensormask_zoo.data.picture import UNREADABLE, PictureError, read_picture
 from tensormask_zoo.data.skipped import Skipped
+from tensormask_zoo.files import replacing, write_json
 
 SPLITS = ("train", "val")
 
@@ -45,8 +44,6 @@ def convert(source: Path, output: Path, *, val_share: float = 0.2, seed: int = 0
     pictures = sorted(source.glob("*/images/*.png"))
     if not pictures:
         raise FileNotFoundError(f"expected ID/images/ID.png in {source}, found none")
-    (output / "images").mkdir(parents=True, exist_ok=True)
-    (output / "annotations").mkdir(exist_ok=True)
     skipped = Skipped(str(source))
     documents = [
         _document(tqdm(chosen, desc=split, unit="image"), output / "images", skipped)
@@ -55,7 +52,7 @@ def convert(source: Path, output: Path, *, val_share: float = 0.2, seed: int = 0
     skipped.warn()
     paths = [output / "annotations" / f"instances_{split}.json" for split in SPLITS]
     for path, document in zip(paths, documents, strict=True):
-        _replace(path, json.dumps(document).encode())
+        write_json(document, path)
     return paths
 
 
@@ -76,7 +73,8 @@ def _document(pictures: Iterable[Path], folder: Path, skipped: Skipped) -> dict[
         except PictureError as error:
             skipped.add(str(error), path.name)
             continue
-        _replace(folder / path.name, path.read_bytes())
+        with replacing(folder / path.name) as beside:
+            beside.write_bytes(path.read_bytes())
         image_id = len(images) + 1
         images.append({"id": image_id, "file_name": path.name, "height": height, "width": width})
         for mask in sorted((path.parents[1] / "masks").glob("*.png")):
@@ -112,13 +110,6 @@ def _read_mask(path: Path) -> NDArray[np.bool_] | None:
             return np.asarray(picture.convert("L")) > 0
     except UNREADABLE:
         return None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it."""
-    beside = path.with_suffix(".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

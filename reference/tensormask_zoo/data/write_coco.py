@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +11,7 @@ from PIL import Image
 
 from tensormask_core.masks import encode
 from tensormask_zoo.data.sample import Sample, Target
+from tensormask_zoo.files import replacing, write_json
 
 
 class NamedSamples(Protocol):
@@ -48,8 +47,6 @@ def write_coco(dataset: NamedSamples, folder: str | Path) -> Path:
         'instances.json'
     """
     folder = Path(folder)
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    (folder / "annotations").mkdir(exist_ok=True)
     document: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     for label, name in enumerate(dataset.class_names, start=1):
         document["categories"].append({"id": label, "name": name})
@@ -58,17 +55,14 @@ def write_coco(dataset: NamedSamples, folder: str | Path) -> Path:
         entry = _write_image(image, folder / "images" / f"{index:06d}.png", target["image_id"])
         document["images"].append(entry)
         document["annotations"] += _annotations(target, first_id=len(document["annotations"]) + 1)
-    path = folder / "annotations" / "instances.json"
-    _replace(path, json.dumps(document).encode())
-    return path
+    return write_json(document, folder / "annotations" / "instances.json")
 
 
 def _write_image(image: torch.Tensor, path: Path, image_id: int) -> dict[str, Any]:
     """Write one PNG and return its entry of the JSON."""
     pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()  # (H, W, 3)
-    beside = path.with_suffix(".part")
-    Image.fromarray(pixels).save(beside, format="PNG")
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        Image.fromarray(pixels).save(beside, format="PNG")
     height, width = pixels.shape[:2]
     return {"id": image_id, "file_name": path.name, "height": height, "width": width}
 
@@ -90,10 +84,3 @@ def _annotations(target: Target, first_id: int) -> list[dict[str, Any]]:
         }
         for k, (rle, (x0, y0, x1, y1), label) in enumerate(columns)
     ]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it."""
-    beside = path.with_suffix(".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
