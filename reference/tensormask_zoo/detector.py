@@ -67,6 +67,11 @@ class Detector(LightningModule):
         self.evaluator = CocoEvaluator(self.class_names, max_detections=max_detections)
         self.metrics: dict[str, float] = {}
         self._rate = _Rate()
+        self._started = (0.0, 0.0)  # seconds, progress
+
+    def on_train_start(self) -> None:
+        """Remember when and where this run, perhaps a resumed one, starts."""
+        self._started = (time.perf_counter(), self.progress())
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the sum of the model's losses."""
@@ -123,9 +128,11 @@ class Detector(LightningModule):
         return min(1.0, max(by_steps, *(_time_share(timer) for timer in self._timers()), 0.0))
 
     def _minutes_left(self) -> float:
-        done = max(self.progress(), 1e-6)
-        elapsed = max([timer.time_elapsed() for timer in self._timers()], default=0.0)
-        return round(elapsed * (1 - done) / done / 60, 1)
+        started, before = self._started
+        done = self.progress()
+        if done <= before:  # the first step: nothing to tell from yet
+            return 0.0
+        return round((time.perf_counter() - started) * (1 - done) / (done - before) / 60, 1)
 
     def _timers(self) -> list[Timer]:
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]  # by a connector

@@ -7,8 +7,9 @@ from pathlib import Path
 
 def new_run(root: Path) -> Path:
     """Make and return the next folder of ``root``: ``run-1``, ``run-2``, ..."""
-    number = 1 + max((int(path.name[4:]) for path in root.glob("run-[0-9]*")), default=0)
-    folder = root / f"run-{number}"
+    numbers = [path.name.removeprefix("run-") for path in root.glob("run-*")]
+    last = max((int(number) for number in numbers if number.isdecimal()), default=0)
+    folder = root / f"run-{last + 1}"
     folder.mkdir(parents=True)
     return folder
 

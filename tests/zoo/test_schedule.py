@@ -80,6 +80,18 @@ def test_progress_ends_at_one() -> None:
     assert detector(step=30, done=5, allowed=4).progress() == 1.0
 
 
+def test_the_minutes_left_are_reckoned_from_where_a_resumed_run_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = iter([100.0, 220.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(seconds))
+    model = detector(step=60, max_steps=120)
+    model.on_train_start()
+    assert model._minutes_left() == 0.0  # not known yet
+    model._trainer.global_step = 80  # 20 steps in 2 minutes, 40 to go
+    assert model._minutes_left() == 4.0
+
+
 def test_there_is_no_progress_without_a_trainer() -> None:
     assert Detector(num_classes=1).progress() == 0.0
 

@@ -198,7 +198,8 @@ def test_the_newest_checkpoint_of_a_run_counts(tmp_path: Path) -> None:
 
 
 def test_runs_are_numbered(tmp_path: Path) -> None:
-    (tmp_path / "run-9").mkdir()
+    for kept in ("run-9", "run-10-good", "run-best"):
+        (tmp_path / kept).mkdir()
     assert [new_run(tmp_path).name, new_run(tmp_path).name] == ["run-10", "run-11"]
 
 
