@@ -12,7 +12,7 @@ import pytest
 import tensormask_numpy._backend as reference
 from tensormask_core import get_backend, taps
 from tensormask_core.plan import Plan
-from tensormask_core.testing import CHECKS, conformance_suite, failing_checks
+from tensormask_core.testing import CHECKS, conformance_suite, failing_checks, require
 from tensormask_numpy._backend import NumpyBackend
 
 Array = Any
@@ -336,3 +336,15 @@ def test_known_gap_of_one_dtype_leaves_the_others() -> None:
 def test_unknown_gap_is_an_error() -> None:
     with pytest.raises(ValueError, match="got is_magic; known are transform_matches_oracle"):
         conformance_suite(get_backend("numpy"), known_gaps={"is_magic": "no"})
+
+
+def test_missing_library_skips_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TENSORMASK_REQUIRE_BACKENDS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no_such_library is not here: No module"):
+        require("no_such_library")
+
+
+def test_missing_library_fails_where_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENSORMASK_REQUIRE_BACKENDS", "numpy,no_such_library")
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        require("no_such_library")
