@@ -31,14 +31,16 @@ class MeanFPN(nn.Module):
         channels: channels of every output.
         levels: how many maps to return: coarse ones beyond the inputs are made by strided
             convolutions of the last input map, as RetinaNet's P6 and P7.
+        norm: normalise after each convolution, which helps training from scratch; the published
+            pyramid does not.
     """
 
-    def __init__(self, widths: Sequence[int], channels: int, *, levels: int) -> None:
+    def __init__(
+        self, widths: Sequence[int], channels: int, *, levels: int, norm: bool = False
+    ) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
-        self.output = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, padding=1) for _ in widths[:levels]
-        )
+        self.lateral = nn.ModuleList(_conv(width, channels, 1, norm) for width in widths)
+        self.output = nn.ModuleList(_conv(channels, channels, 3, norm) for _ in widths[:levels])
         extra_levels = max(0, levels - len(widths))
         extra_in = (widths[-1], *[channels] * extra_levels)
         self.extra = nn.ModuleList(
@@ -48,7 +50,8 @@ class MeanFPN(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, a=1)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # these convs have a bias
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Return maps of (N, channels, H_k, W_k), finest first."""
@@ -64,6 +67,11 @@ class MeanFPN(nn.Module):
         return outputs
 
 
+def _conv(c_in: int, c_out: int, kernel: int, norm: bool) -> nn.Module:
+    conv = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=not norm)
+    return nn.Sequential(conv, nn.BatchNorm2d(c_out)) if norm else conv
+
+
 class Backbone(nn.Module):
     """A trunk with a feature pyramid on top.
 
@@ -71,6 +79,7 @@ class Backbone(nn.Module):
         trunk: see :mod:`tensormask_zoo.trunk`.
         channels: channels of each pyramid level.
         levels: how many levels to return; coarser ones than the trunk has are added.
+        norm: normalise the pyramid's convolutions.
 
     Returns:
         From ``forward``, the list of levels at strides 4, 8, 16, ... and the trunk's stem map at
@@ -79,11 +88,13 @@ class Backbone(nn.Module):
 
     stride = 4
 
-    def __init__(self, trunk: nn.Module, *, channels: int, levels: int) -> None:
+    def __init__(
+        self, trunk: nn.Module, *, channels: int, levels: int, norm: bool = False
+    ) -> None:
         super().__init__()
         widths: tuple[int, ...] = trunk.widths  # type: ignore[assignment]  # see Trunk
         self.trunk = trunk
-        self.fpn = MeanFPN(widths, channels, levels=levels)
+        self.fpn = MeanFPN(widths, channels, levels=levels, norm=norm)
         self.levels = levels
         self.coarsest_stride = self.stride * 2 ** (len(widths) - 1)
         self.channels = channels

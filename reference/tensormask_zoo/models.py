@@ -16,7 +16,7 @@ from tensormask_zoo.trunk import ResNetTrunk, SmallTrunk
 
 PAPER_WINDOWS = ((11, 11), (15, 15))  # the published two-size model, in its order
 SMALL_WIDTHS = HeadWidths(
-    class_channels=64, mask_channels=24, depth=2, norm_groups=8, share_towers=True
+    class_channels=64, mask_channels=16, depth=2, norm_groups=8, share_towers=True
 )
 
 
@@ -40,13 +40,14 @@ def tensormask(
         channels: channels of the feature pyramid.
         levels: pyramid levels, at strides 4, 8, 16, ...
         sigma_vu: length of a mask cell: 4 px as published, or 2 px.
-        widths: channels and depth of the towers.
+        widths: channels and depth of the towers; where these are normalised, the pyramid is too.
         settings: further arguments of :class:`TensorMask`.
     """
     if num_classes < 1:
         raise ValueError(f"num_classes expects at least 1 object class, got {num_classes}")
     widths = widths or HeadWidths()
-    backbone = Backbone(trunk, channels=channels, levels=levels)
+    from_scratch = widths.norm_groups is not None
+    backbone = Backbone(trunk, channels=channels, levels=levels, norm=from_scratch)
     class_box_head = ClassBoxHead(
         channels, sizes=len(windows), num_classes=num_classes, widths=widths
     )
@@ -74,6 +75,7 @@ def tensormask_small_fpn(*, num_classes: int, **settings: Any) -> TensorMask:
         "sigma_vu": 2,
         "widths": SMALL_WIDTHS,
         "min_size": None,
+        "mask_share": 0.5,
     }
     return tensormask(SmallTrunk(), num_classes=num_classes, **(small | settings))
 

@@ -13,12 +13,32 @@ from torchvision import tv_tensors
 
 from tensormask_zoo.data.sample import Sample, make_target
 from tensormask_zoo.data.silhouettes import SILHOUETTES, Grid
-from tensormask_zoo.data.textures import grain, random_paint
+from tensormask_zoo.data.textures import (
+    Texture,
+    blobs,
+    gradient,
+    grain,
+    plain,
+    random_paint,
+    stripes,
+)
 
-ASPECT = (0.55, 1.0)  # short over long axis: thin enough to differ, thick enough for 10 px
+ASPECT = (0.7, 1.0)  # short over long axis: a tilted shape stays what it is at 10 px
 MIN_VISIBLE_PX = 16  # smaller remnants carry no outline at a mask cell of 2 px
-MIN_VISIBLE_SHARE = 0.15  # a shape hidden more than this is not asked for
-GRAIN = 0.06  # amplitude of the noise laid over the finished image
+MIN_VISIBLE_SHARE = 0.4  # what is hidden more than this cannot be told apart from other shapes
+GRAIN = 0.04  # amplitude of the noise laid over the finished image
+
+GROUND_CONTRAST = 0.1  # of the ground's texture: shapes stand out from it
+
+# What the shapes of a class are made of: as with real objects, a part tells much of the whole.
+MATERIALS: dict[str, Texture] = {
+    "disc": gradient,
+    "rectangle": stripes,
+    "triangle": grain,
+    "star": plain,
+    "ring": blobs,
+    "cross": plain,
+}
 
 Region = tuple[slice, slice]
 
@@ -38,6 +58,7 @@ class Shape:
 class Shapes(Dataset[Sample]):
     """Images of overlapping textured shapes, made when asked for.
 
+    Each class has a silhouette and a material of its own; colours, sizes and poses are random.
     Image `i` depends on `(seed, i)` only, so that runs repeat, workers need no coordination and a
     long data set costs no memory. Later shapes hide earlier ones; masks are the visible parts.
 
@@ -46,8 +67,8 @@ class Shapes(Dataset[Sample]):
         seed: Another seed gives other images.
         image_size: (H, W) in px.
         objects: Fewest and most shapes drawn per image. Shapes that others hide (visible part
-            under 16 px or 15 %) are left out of the target.
-        size_px: Smallest and largest diameter of the circle around a shape, log-uniform; shapes
+            under 16 px or 40 %) are left out of the target.
+        size_px: Smallest and largest diameter of the circle around a shape, uniform; shapes
             lie inside the image as far as they fit.
         classes: Names out of `SILHOUETTES`; label k stands for `classes[k - 1]`.
 
@@ -101,7 +122,7 @@ class Shapes(Dataset[Sample]):
 
     def _choose_one(self, rng: np.random.Generator) -> Shape:
         """Draw the form and place of one shape."""
-        size_px = math.exp(rng.uniform(*np.log(self.size_px)))
+        size_px = rng.uniform(*self.size_px)
         y, x = (_place(rng, side, size_px) for side in self.image_size)
         name = self.class_names[rng.integers(self.num_classes)]
         return Shape(name, y, x, size_px, rng.uniform(*ASPECT), rng.uniform(0, 2 * math.pi))
@@ -133,12 +154,13 @@ def paint(
         and k + 1 for `shapes[k]`; the number of pixels of each shape before others hid it.
     """
     height, width = image_size
-    image = random_paint(rng, height, width)
+    image = random_paint(rng, height, width, contrast=GROUND_CONTRAST)
     owner = np.zeros(image_size, dtype=np.uint8)
     drawn_px = []
     for number, shape in enumerate(shapes, start=1):
         (rows, columns), inside = rasterise(shape, image_size)
-        np.copyto(image[:, rows, columns], random_paint(rng, *inside.shape), where=inside)
+        colours = random_paint(rng, *inside.shape, texture=MATERIALS[shape.name])
+        np.copyto(image[:, rows, columns], colours, where=inside)
         np.copyto(owner[rows, columns], np.uint8(number), where=inside)
         drawn_px.append(int(np.count_nonzero(inside)))
     image += GRAIN * (grain(rng, height, width) - 0.5)

@@ -45,15 +45,26 @@ def blobs(rng: np.random.Generator, height: int, width: int) -> Grey:
 TEXTURES: tuple[Texture, ...] = (stripes, gradient, grain, blobs)
 
 
+def plain(rng: np.random.Generator, height: int, width: int) -> Grey:
+    """Draw one grey."""
+    return np.zeros((height, width), dtype=np.float32)
+
+
 def random_paint(
-    rng: np.random.Generator, height: int, width: int, *, contrast: float = 0.4
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    *,
+    texture: Texture | None = None,
+    contrast: float = 0.4,
 ) -> NDArray[np.float32]:
-    """Fill a rectangle with one random texture between two random colours.
+    """Fill a rectangle with one texture between two random colours.
 
     Args:
         rng: Source of all random choices.
         height: Rows.
         width: Columns.
+        texture: Which texture; one of `TEXTURES` at random by default.
         contrast: How far the second colour may lie from the first, in each channel.
 
     Returns:
@@ -63,7 +74,8 @@ def random_paint(
         >>> random_paint(np.random.default_rng(0), 4, 6).shape
         (3, 4, 6)
     """
-    grey = TEXTURES[rng.integers(len(TEXTURES))](rng, height, width)
+    texture = texture or TEXTURES[rng.integers(len(TEXTURES))]
+    grey = texture(rng, height, width)
     first = rng.random(3, dtype=np.float32)
     second = np.clip(first + rng.uniform(-contrast, contrast, 3), 0, 1).astype(np.float32)
     return first[:, None, None] + (second - first)[:, None, None] * grey

@@ -36,6 +36,8 @@ class TensorMask(nn.Module):
         mask_head: aligned mask tensors per level.
         rule: labels the windows in training.
         soft_targets: train masks on the covered share of each cell rather than on 0 and 1.
+        mask_share: share of a batch's images whose masks are trained. Masks are learnt sooner
+            than classes; less than 1 buys iterations where the mask branch dominates the time.
         limits: thresholds and counts of the detections.
         batching: ``min_size``, ``max_size``, ``image_mean`` and ``image_std`` of
             :class:`ImageBatching`.
@@ -49,6 +51,7 @@ class TensorMask(nn.Module):
         *,
         rule: Rule | None = None,
         soft_targets: bool = True,
+        mask_share: float = 1.0,
         limits: PostProcess | Mapping[str, Any] | None = None,
         **batching: Any,
     ) -> None:
@@ -58,6 +61,7 @@ class TensorMask(nn.Module):
         self.mask_head = mask_head
         self.rule: Rule = rule or TensorMaskRule()
         self.soft_targets = soft_targets
+        self.mask_share = mask_share
         self.limits = limits if isinstance(limits, PostProcess) else PostProcess(**(limits or {}))
         self.transform = ImageBatching(size_divisible=backbone.coarsest_stride, **batching)
 
@@ -110,7 +114,7 @@ class TensorMask(nn.Module):
         return {
             "loss_classifier": losses.focal_star(logits.float(), (*where, found.labels)) / count,
             "loss_box_reg": losses.box_loss(deltas[where].float(), goals) / count,
-            "loss_mask": self._mask_loss(levels, stem, windows, targets) / count,
+            "loss_mask": self._mask_loss(levels, stem, windows, targets),
         }
 
     def detect(self, images: list[Tensor]) -> list[tuple[Detections, list[WindowMasks]]]:
@@ -136,6 +140,9 @@ class TensorMask(nn.Module):
     def _mask_loss(
         self, levels: list[Tensor], stem: Tensor, windows: Windows, targets: list[Target]
     ) -> Tensor:
+        images = max(1, round(self.mask_share * len(targets)))
+        windows = windows.subset((windows.image < images).nonzero()[:, 0])
+        levels, stem = [level[:images] for level in levels], stem[:images]
         total = levels[0].new_zeros((), dtype=torch.float32)
         aligned = _LazyAligned(self.mask_head, levels, stem)
         for level, size, rows in windows.groups():
@@ -144,7 +151,7 @@ class TensorMask(nn.Module):
                 targets, windows, rows, (logits.shape[-2], logits.shape[-1]), self.soft_targets
             )
             total = total + losses.mask_loss(logits, goals)
-        return total
+        return total / max(1, len(windows.window))
 
     def _window_masks(
         self, levels: list[Tensor], stem: Tensor, found: list[Detections], grid: WindowGrid
