@@ -88,9 +88,7 @@ class Backbone(nn.Module):
 
     stride = 4
 
-    def __init__(
-        self, trunk: nn.Module, *, channels: int, levels: int, norm: bool = False
-    ) -> None:
+    def __init__(self, trunk: nn.Module, *, channels: int, levels: int, norm: bool = False) -> None:
         super().__init__()
         widths: tuple[int, ...] = trunk.widths  # type: ignore[assignment]  # see Trunk
         self.trunk = trunk

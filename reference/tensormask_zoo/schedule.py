@@ -22,7 +22,7 @@ class Optimisation:
         clip: largest norm of the gradient.
     """
 
-    lr: float = 6e-3
+    lr: float = 5e-3
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.02
     warmup: float = 0.05

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ MATERIALS: dict[str, Texture] = {
     "cross": plain,
 }
 
+PLACES = 3  # tried for each shape; the emptiest is taken, so that most shapes stay recognisable
+
 Region = tuple[slice, slice]
 
 
@@ -68,7 +70,7 @@ class Shapes(Dataset[Sample]):
         image_size: (H, W) in px.
         objects: Fewest and most shapes drawn per image. Shapes that others hide (visible part
             under 16 px or 40 %) are left out of the target.
-        size_px: Smallest and largest diameter of the circle around a shape, uniform; shapes
+        size_px: Smallest and largest diameter of the circle around a shape, log-uniform; shapes
             lie inside the image as far as they fit.
         classes: Names out of `SILHOUETTES`; label k stands for `classes[k - 1]`.
 
@@ -118,14 +120,24 @@ class Shapes(Dataset[Sample]):
     def _choose(self, rng: np.random.Generator) -> list[Shape]:
         """Draw the number of shapes and each shape's form and place, farthest first."""
         count = int(rng.integers(self.objects[0], self.objects[1] + 1))
-        return [self._choose_one(rng) for _ in range(count)]
+        shapes: list[Shape] = []
+        for _ in range(count):
+            shape = self._choose_one(rng)
+            moved = [self._move(rng, shape) for _ in range(PLACES - 1)]
+            shapes.append(min([shape, *moved], key=lambda one: _overlap_px(one, shapes)))
+        return shapes
 
     def _choose_one(self, rng: np.random.Generator) -> Shape:
         """Draw the form and place of one shape."""
-        size_px = rng.uniform(*self.size_px)
-        y, x = (_place(rng, side, size_px) for side in self.image_size)
+        size_px = math.exp(rng.uniform(*np.log(self.size_px)))
         name = self.class_names[rng.integers(self.num_classes)]
-        return Shape(name, y, x, size_px, rng.uniform(*ASPECT), rng.uniform(0, 2 * math.pi))
+        tilt = rng.uniform(0, 2 * math.pi)
+        return self._move(rng, Shape(name, 0, 0, size_px, rng.uniform(*ASPECT), tilt))
+
+    def _move(self, rng: np.random.Generator, shape: Shape) -> Shape:
+        """Draw another place for a shape."""
+        y, x = (_place(rng, side, shape.size_px) for side in self.image_size)
+        return replace(shape, centre_y=y, centre_x=x)
 
     def _visible(
         self, shapes: list[Shape], owner: NDArray[np.uint8], drawn_px: list[int]
@@ -197,6 +209,18 @@ def _place(rng: np.random.Generator, side: int, size_px: float) -> float:
     """Choose a centre such that a shape lies inside the image, or the middle if it cannot."""
     margin = min(size_px, side) / 2
     return float(rng.uniform(margin, side - margin))
+
+
+def _overlap_px(shape: Shape, others: list[Shape]) -> float:
+    """Sum how far the circle around a shape reaches into those around others."""
+    return sum(
+        max(
+            0.0,
+            (shape.size_px + other.size_px) / 2
+            - math.hypot(shape.centre_y - other.centre_y, shape.centre_x - other.centre_x),
+        )
+        for other in others
+    )
 
 
 def _span(centre: float, radius: float, side: int) -> slice:
