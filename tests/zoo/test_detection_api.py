@@ -157,7 +157,9 @@ def test_results_return_to_the_size_before_resizing(detector: TensorMask) -> Non
     model.load_state_dict(detector.state_dict())
     (large,) = detect(detector, [torch.ones(3, 96, 192)])
     (small,) = detect(model.eval(), [torch.ones(3, 48, 96)])
-    assert torch.allclose(small["boxes"][:10], large["boxes"][:10] / 2, atol=0.1)
+    best = min(10, len(small["boxes"]))
+    assert best > 0
+    assert torch.allclose(small["boxes"][:best], large["boxes"][:best] / 2, atol=0.1)
 
 
 def test_nothing_found_is_an_empty_result() -> None:
