@@ -11,7 +11,7 @@ from tensormask_zoo.data.shapes import Shapes
 from tensormask_zoo.evaluation import CocoEvaluator, ImageResult
 from tensormask_zoo.models import tensormask_small_fpn
 from tensormask_zoo.tensormask import TensorMask
-from tensormask_zoo.tensormask.ceiling import true_detections
+from tensormask_zoo.tensormask.ceiling import ceiling_of, true_detections
 
 
 def ceiling(model: TensorMask) -> float:
@@ -46,3 +46,11 @@ def test_an_object_that_no_window_holds_is_missing(objects: Any) -> None:
 def test_an_image_without_objects_has_no_detections(objects: Any) -> None:
     found, masks = true_detections(tensormask_small_fpn(num_classes=3), objects([]))
     assert (len(found.boxes), masks) == (0, [])
+
+
+def test_a_model_that_resizes_answers_in_the_coordinates_of_the_image() -> None:
+    image, target = Shapes(length=1, seed=4)[0]
+    model = tensormask_small_fpn(num_classes=5, min_size=192, max_size=200)
+    found, masks = ceiling_of(model, image, target)
+    assert torch.allclose(found.boxes, target["boxes"].as_subclass(torch.Tensor), atol=1e-3)
+    assert all(group.boxes.max() < 192 for group in masks)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tensormask_zoo.tensormask.model import TensorMask
 from tensormask_zoo.tensormask.postprocess import Detections
-from tensormask_zoo.tensormask.results import WindowMasks
+from tensormask_zoo.tensormask.results import WindowMasks, rescale
 from tensormask_zoo.tensormask.targets import Target, find_positives, mask_targets
+
+
+def ceiling_of(
+    model: TensorMask, image: Tensor, target: Target
+) -> tuple[Detections, list[WindowMasks]]:
+    """Return perfect detections in the coordinates of ``image``, whatever size the model sees."""
+    batch, (seen,) = model.transform([image], [target])
+    size = (image.shape[-2], image.shape[-1])
+    return rescale(*true_detections(model, seen), batch.image_sizes[0], size)
 
 
 def true_detections(model: TensorMask, target: Target) -> tuple[Detections, list[WindowMasks]]:
