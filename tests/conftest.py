@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Tests work on tiny arrays, for which more threads cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("default", max_examples=40, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
 settings.register_profile("nightly", max_examples=2000, deadline=None)
