@@ -19,7 +19,7 @@ PICTURED_SCORE = 0.4  # FL* sharpens by 3 in training alone, so scores stay clos
 def report(cli: ZooCLI) -> None:
     """Print the table and the paths of the pictures of a trained model."""
     run = Path(cli.trainer.log_dir or ".")
-    print(f"\nheld-back images, {cli.trainer.global_step} iterations\n{cli.model.results()}")
+    print(f"\nvalidation images, {cli.trainer.global_step} iterations\n{cli.model.results()}")
     print(f"\nceiling (true windows and targets, pasted)\n{ceiling(cli)}\n")
     print(f"overlay ({TRUTH_HALF}): {draw_overlay(cli, run / 'overlay.png')}")
     metrics = run / "metrics.csv"
