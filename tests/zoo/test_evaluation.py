@@ -12,8 +12,8 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tensormask_core.masks import encode
-from tensormask_zoo.data.sample import Target, tight_boxes
+from tensormask_core.masks import encode, tight_boxes
+from tensormask_zoo.data.sample import Target
 from tensormask_zoo.data.shapes import Shapes
 from tensormask_zoo.evaluation import CocoEvaluator, ImageResult, table
 

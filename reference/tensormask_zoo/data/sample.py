@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torchvision import tv_tensors
 
+from tensormask_core.masks import tight_boxes
+
 Target = dict[str, Any]
 Sample = tuple[tv_tensors.Image, Target]
 Batch = tuple[list[tv_tensors.Image], list[Target]]
@@ -52,24 +54,6 @@ def make_target(
     }
 
 
-def tight_boxes(masks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Enclose each mask: (N, H, W) to (N, 4) float32 XYXY in px; an empty mask gives zeros.
-
-    Args:
-        masks: (N, H, W) uint8, nonzero where the object is.
-
-    Returns:
-        (N, 4) float32; right and bottom are exclusive, so x1 - x0 is the width in px.
-
-    Example:
-        >>> tight_boxes(np.ones((1, 2, 3), np.uint8)).tolist()
-        [[0.0, 0.0, 3.0, 2.0]]
-    """
-    x0, x1 = _extent(masks.max(axis=1, initial=0) > 0)
-    y0, y1 = _extent(masks.max(axis=2, initial=0) > 0)
-    return np.stack([x0, y0, x1, y1], axis=1).astype(np.float32)
-
-
 def collate(samples: list[Sample]) -> Batch:
     """Keep images of different sizes as a list, targets likewise.
 
@@ -81,12 +65,3 @@ def collate(samples: list[Sample]) -> Batch:
     """
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
-
-
-def _extent(occupied: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Find the first and one past the last True of each row of (N, L)."""
-    if occupied.size == 0:
-        return np.zeros(len(occupied), np.intp), np.zeros(len(occupied), np.intp)
-    first = occupied.argmax(axis=1)
-    last = occupied.shape[1] - occupied[:, ::-1].argmax(axis=1)
-    return first, np.where(occupied.any(axis=1), last, 0)

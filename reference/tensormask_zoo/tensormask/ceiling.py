@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tensormask_zoo.image_batching import Target
 from tensormask_zoo.tensormask.model import TensorMask
 from tensormask_zoo.tensormask.postprocess import Detections
 from tensormask_zoo.tensormask.results import WindowMasks, rescale
-from tensormask_zoo.tensormask.targets import Target, find_positives, mask_targets
+from tensormask_zoo.tensormask.targets import find_positives, mask_targets
 
 
 def ceiling_of(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tensormask_core import Aligned, WindowGrid
 from tensormask_core.assign import TensorMaskRule
 from tensormask_zoo.fpn import Backbone
-from tensormask_zoo.image_batching import ImageBatching
+from tensormask_zoo.image_batching import ImageBatching, Target
 from tensormask_zoo.tensormask import losses
 from tensormask_zoo.tensormask.boxes import encode_boxes
 from tensormask_zoo.tensormask.head import BipyramidMaskHead, ClassBoxHead
@@ -19,7 +19,6 @@ from tensormask_zoo.tensormask.postprocess import Detections, PostProcess, selec
 from tensormask_zoo.tensormask.results import WindowMasks, as_torchvision, by_image, rescale
 from tensormask_zoo.tensormask.targets import (
     Rule,
-    Target,
     Windows,
     check_targets,
     find_positives,

@@ -14,8 +14,7 @@ from torch import Tensor
 from tensormask_core import WindowGrid
 from tensormask_core.assign import Assignment
 from tensormask_core.masks import crop_and_resize
-
-Target = dict[str, Tensor]
+from tensormask_zoo.image_batching import Target
 
 
 class Rule(Protocol):
