@@ -27,13 +27,18 @@ class Span:
         return self.start[:, None] + np.arange(self.length)
 
 
+def touched_pixels(low: Floats, high: Floats, extent: int) -> tuple[Ints, Ints]:
+    """Return the first pixel inside [0, extent) that each [low, high] touches, and the end."""
+    first = np.clip(np.floor(low), 0, extent)
+    end = np.clip(np.ceil(high), 0, extent)
+    return first.astype(np.int64), end.astype(np.int64)
+
+
 def covering_span(low: Floats, high: Floats, extent: int) -> Span:
     """Return stretches inside [0, extent) that hold the pixels touched by [low, high]."""
-    first = np.clip(np.floor(low), 0, extent)
-    last = np.clip(np.ceil(high), 0, extent)
-    length = int(np.max(last - first, initial=1))
-    start = np.clip(first, 0, extent - length).astype(np.int64)
-    return Span(start, length)
+    first, end = touched_pixels(low, high, extent)
+    length = int(np.max(end - first, initial=1))
+    return Span(np.clip(first, 0, extent - length), length)
 
 
 def groups_by_size(sides: Floats, budget: int) -> Iterator[Ints]:

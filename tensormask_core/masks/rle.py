@@ -13,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tensormask_core.errors import LayoutError
-from tensormask_core.masks._checks import check_rank, check_same_length, check_size, to_host
+from tensormask_core.masks._checks import (
+    Boxes,
+    check_rank,
+    check_same_length,
+    check_size,
+    to_host,
+)
+from tensormask_core.masks._kernels import RLE, run_kernel
 from tensormask_core.masks._pycocotools import coco_mask
 from tensormask_core.masks._spans import Ints, groups_by_size
 from tensormask_core.masks.paste import box_reach, checked_windows, sample_region
@@ -100,12 +107,14 @@ def windows_to_rle(
 ) -> list[Rle]:
     """Return the RLE of each window's mask in the image, without an image-sized mask.
 
-    Equal to `encode(paste(windows, boxes, image_size, threshold=threshold))` of numpy windows. The
-    memory at any time is that of the parts of the image under some boxes, of 2^16 pixels together
-    or under one box.
+    Equal to `encode(paste(windows, boxes, image_size, threshold=threshold))` of numpy windows.
+    With the compiled kernel (`pip install 'tensormask-core[numba]'`) the memory is that of the
+    result and no other library is needed. Without it, memory at any time is that of the parts of
+    the image under some boxes, of 2^16 pixels together or under one box.
 
     Args:
-        windows: (K, V, U) probabilities, of any library.
+        windows: (K, V, U) probabilities, of any library; from a device, the windows (not the
+            pixels under them) are copied to the host.
         boxes: (K, 4) XYXY in px, the windows' own boxes; may leave the image.
         image_size: (H, W) in px.
         threshold: the least value of a pixel of the mask; greater than 0.
@@ -116,26 +125,38 @@ def windows_to_rle(
     Raises:
         LayoutError: as `paste`, and for a threshold that is not positive (then the zeros outside
             the window would be mask).
-        ImportError: without pycocotools.
+        ImportError: without pycocotools and the compiled kernel.
 
     Example:
         >>> import numpy as np
         >>> windows_to_rle(np.ones((1, 1, 1)), [[1, 0, 2, 2]], (2, 2))
         [{'size': [2, 2], 'counts': b'22'}]
     """
-    if not threshold > 0:
-        raise LayoutError(f"windows_to_rle expects a threshold above 0, got {threshold}")
     values, corners = checked_windows("windows_to_rle", to_host(windows), boxes)
     size = check_size("windows_to_rle", "image_size", image_size)
-    if not len(corners):
+    if not values.dtype.type(threshold) > 0:
+        raise LayoutError(
+            f"windows_to_rle expects a threshold above 0, got {threshold} of {values.dtype} values"
+        )
+    counts = run_kernel(RLE, values, corners, size, threshold)
+    if counts is NotImplemented:
+        return encode_regions(values, corners, size, threshold)
+    return [{"size": list(size), "counts": packed} for packed in counts]
+
+
+def encode_regions(
+    values: npt.NDArray[Any], boxes: Boxes, image_size: tuple[int, int], threshold: float
+) -> list[Rle]:
+    """Encode checked windows, in groups of boxes of similar size."""
+    if not len(boxes):
         return []
-    rles: list[Rle] = [{}] * len(corners)
-    for group in groups_by_size(box_reach(corners, values.shape[1:], size), CHUNK):
-        region = sample_region(values[group], corners[group], size)
+    rles: list[Rle] = [{}] * len(boxes)
+    for group in groups_by_size(box_reach(boxes, values.shape[1:], image_size), CHUNK):
+        region = sample_region(values[group], boxes[group], image_size)
         corner = zip(region.rows.start.tolist(), region.cols.start.tolist(), strict=True)
         for k, mask, at in zip(group, region.values >= threshold, corner, strict=True):
-            rles[k] = {"size": list(size), "counts": _runs(mask, at, size)}
-    return list(coco_mask().frPyObjects(rles, *size))
+            rles[k] = {"size": list(image_size), "counts": _runs(mask, at, image_size)}
+    return list(coco_mask().frPyObjects(rles, *image_size))
 
 
 def _runs(region: Bools, at: tuple[int, int], image_size: tuple[int, int]) -> list[int]:

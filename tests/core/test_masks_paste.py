@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tensormask_core.errors import LayoutError
 from tensormask_core.masks import paste
+from tensormask_core.masks.paste import paste_regions
 
 Array = npt.NDArray[Any]
 
@@ -116,11 +117,15 @@ def test_threshold_agrees_with_values() -> None:
     assert_array_equal(found, paste(windows, boxes, (30, 20)) >= 0.4)
 
 
+def test_a_threshold_below_zero_holds_beyond_the_window() -> None:
+    assert paste(np.zeros((1, 1, 1)), [[0, 0, 1, 1]], (3, 4), threshold=0.0).all()
+
+
 @pytest.mark.parametrize("chunk", [1, 500, 10**9])
 def test_chunks_change_nothing(chunk: int) -> None:
     windows, boxes = random_case(12, (5, 6), (30, 20))
-    found = paste(windows, boxes, (30, 20), chunk=chunk)
-    assert_allclose(found, paste(windows, boxes, (30, 20)), atol=1e-6)
+    found = paste_regions(windows, boxes, (30, 20), None, chunk)
+    assert_array_equal(found, paste_regions(windows, boxes, (30, 20), None))
 
 
 @pytest.mark.parametrize("box", [(3, 3, 3, 5), (5, 2, 1, 4), (1, 4, 4, 4), (50, 50, 60, 60)])
