@@ -5,6 +5,7 @@ The first contender of a case is its baseline: every row carries its ratio to it
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -19,6 +20,7 @@ Row = dict[str, Any]
 
 # Inputs take turns too. Together they are this many caches large, so none is found in the cache.
 _CACHES = 2
+_MOST_INPUTS = 100  # tiny inputs stay in the cache whatever one does
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +31,26 @@ class Contender:
         name: who it is, the same in every case.
         call: does the work once, on the next of the rotating inputs, and returns the result.
         repeats: timed calls, for those that are too slow for as many as the others.
-        warm_up: whether an untimed call comes first.
     """
 
     name: str
     call: Call
     repeats: int | None = None
-    warm_up: bool = True
+
+
+def rotation(make: Callable[[int], T], nbytes: int, cache_bytes: int) -> list[T]:
+    """Return ``make(0), make(1), ...`` of ``nbytes`` each, for contenders to cycle through.
+
+    There are as many as it takes to be larger than the cache together, 2 to 100.
+    """
+    enough = -(-_CACHES * cache_bytes // max(nbytes, 1))
+    count = min(max(2, enough), _MOST_INPUTS)
+    return [make(seed) for seed in range(count)]
 
 
 def rotating(make: Callable[[int], T], nbytes: int, cache_bytes: int) -> Iterator[T]:
-    """Return an endless iterator over ``make(0), make(1), ...`` of ``nbytes`` each.
-
-    There are as many as it takes to be larger than the cache together, but at least two.
-    """
-    count = max(2, -(-_CACHES * cache_bytes // max(nbytes, 1)))
-    return cycle([make(seed) for seed in range(count)])
+    """Return an endless iterator over :func:`rotation`."""
+    return cycle(rotation(make, nbytes, cache_bytes))
 
 
 def seconds_in_turns(
@@ -56,8 +62,7 @@ def seconds_in_turns(
     changes from round to round.
     """
     for contender in contenders:
-        if contender.warm_up:
-            contender.call()
+        contender.call()  # the warm-up: compilers, caches of plans, allocators
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for turn in range(repeats):
         first = turn % len(contenders)
@@ -86,6 +91,7 @@ def compare(
     Returns:
         One row of the result per contender; see schema.json.
     """
+    print(*case.values(), "...", file=sys.stderr)
     seconds = seconds_in_turns(contenders, repeats, clock)
     baseline = float(np.median(seconds[contenders[0].name]))
     return [

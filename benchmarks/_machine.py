@@ -24,7 +24,7 @@ _ASSUMED_CACHE_BYTES = 64 << 20  # where the system does not say
 def machine_record(device: str) -> dict[str, Any]:
     """Return the machine as the schema wants it; ``device`` is cpu or cuda."""
     return {
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

@@ -121,8 +121,7 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(result, file, indent=1, allow_nan=False)
-            file.write("\n")
+            file.write(as_text(result))
         os.chmod(name, 0o644)  # mkstemp's files are the owner's alone
         os.replace(name, path)
     except BaseException:
@@ -130,16 +129,26 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
         raise
 
 
+def as_text(result: dict[str, Any]) -> str:
+    """Return the JSON text of a result, one row a line."""
+    head = json.dumps({**result, "rows": []}, indent=1, allow_nan=False)
+    rows = ",\n".join(f"  {json.dumps(row, allow_nan=False)}" for row in result["rows"])
+    return f"{head.removesuffix('[]' + chr(10) + '}')}[\n{rows}\n ]\n}}\n"
+
+
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as text: one line per contender of a case."""
-    names = list(rows[0]["case"])
-    head = [*names, "contender", "median", "quartiles", "ratio", "peak"]
-    lines = [[*(str(row["case"][name]) for name in names), *_cells(row)] for row in rows]
+    """Return the rows as text: what all cases share, then one line per contender of a case."""
+    cases = [row["case"] for row in rows]
+    varying = [name for name in cases[0] if len({case[name] for case in cases}) > 1]
+    shared = [f"{name} {value}" for name, value in cases[0].items() if name not in varying]
+    head = [*varying, "contender", "median", "quartiles", "ratio", "peak"]
+    lines = [[*(str(row["case"][name]) for name in varying), *_cells(row)] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+    text = [
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in [head, *lines]
-    )
+    ]
+    return "\n".join([", ".join(shared), *text] if shared else text)
 
 
 def _cells(row: Row) -> list[str]:
