@@ -5,8 +5,10 @@ The first contender of a case is its baseline: every row carries its ratio to it
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, TypeVar
@@ -64,11 +66,12 @@ def seconds_in_turns(
     for contender in contenders:
         contender.call()  # the warm-up: compilers, caches of plans, allocators
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    for turn in range(repeats):
-        first = turn % len(contenders)
-        for contender in [*contenders[first:], *contenders[:first]]:
-            if _takes_part(turn, repeats, contender.repeats):
-                seconds[contender.name].append(clock(contender.call))
+    with _no_garbage_collection():
+        for turn in range(repeats):
+            first = turn % len(contenders)
+            for contender in [*contenders[first:], *contenders[:first]]:
+                if _takes_part(turn, repeats, contender.repeats):
+                    seconds[contender.name].append(clock(contender.call))
     return seconds
 
 
@@ -110,6 +113,16 @@ def quartiles(seconds: Sequence[float]) -> dict[str, float]:
     """Return the median and the spread of times."""
     q1, median, q3 = (float(value) for value in np.quantile(seconds, (0.25, 0.5, 0.75)))
     return {"q1": q1, "median": median, "q3": q3, "repeats": len(seconds)}
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _takes_part(turn: int, repeats: int, wanted: int | None) -> bool:
