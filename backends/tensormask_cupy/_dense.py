@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from tensormask_core.plan import Plan
 from tensormask_cupy._columns import PACK, make_columns
-from tensormask_cupy._device import DTYPES, Device
+from tensormask_cupy._device import DTYPES, Device, sum_dtype, tap_records
 from tensormask_cupy._periodic import periodic_taps
 from tensormask_cupy._rows import ROWS, make_rows
 
@@ -34,12 +32,11 @@ def _apply(device: Device, x: Any, plan: Plan, shape: tuple[int, ...], *, adjoin
     if not out.size:
         return out
     arrays, layout, slots = _tables(device, plan, str(x.dtype), adjoint)
-    groups, tiles = len(arrays[3]) // ROWS, len(arrays[9])
+    groups, tiles = len(arrays[2]) // ROWS, len(arrays[-1])
     blocks = x.shape[0] * groups * tiles
     sizes = (
-        *(blocks, groups, tiles, x[0].size, out[0].size),
-        *(x[0, 0, 0].size, out[0, 0, 0].size, x.shape[4], out.shape[4]),
-        *(*layout, slots, _pack(device, x)),
+        *(blocks, groups, tiles, x[0].size, out[0].size, x[0, 0, 0].size, out[0, 0, 0].size),
+        *(x.shape[4], *layout, slots, _pack(device, x)),
     )
     pad_value = 0.0 if adjoint else plan.pad_value
     shared = (slots + 1) * _slot_bytes(str(x.dtype))
@@ -60,11 +57,11 @@ def _tables(
     )
     capacity = min(_SHARED_BYTES, device.shared_bytes) // _slot_bytes(dtype) - 1
     rows, columns = make_rows(vertical, horizontal), make_columns(horizontal, capacity)
-    total = np.float64 if DTYPES[dtype] == "double" else np.float32
+    total = sum_dtype(dtype)
     tables = (
-        *(rows.first, rows.source, rows.weight.astype(total)),
+        *(rows.first, tap_records(dtype, rows.source, rows.weight)),
         *(rows.target, rows.missing.astype(total)),
-        *(columns.place, columns.node, columns.weight.astype(total)),
+        tap_records(dtype, columns.place, columns.node, columns.weight),
         *(columns.cell_missing.astype(total), columns.tiles),
     )
     layout = (

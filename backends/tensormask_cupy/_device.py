@@ -7,11 +7,35 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
 DTYPES = {"float16": "float", "bfloat16": "float", "float32": "float", "float64": "double"}
 """The dtypes that kernels are compiled for, and the type that they sum up in."""
 
 SOURCES = {"separable": "separable.cu", "windows": "windows.cu", "windows_adjoint": "windows.cu"}
 """Where each kernel is."""
+
+
+def tap_records(dtype: str, *fields: Array) -> Array:
+    """Return taps of 16 bytes, (T, 4) int32: integers, then the weight, which comes last.
+
+    The kernels read such a record, a row's or a column's, at once.
+    """
+    weight = fields[-1].astype(sum_dtype(dtype))
+    size = 8 // (len(fields) - 1)
+    parts = [field.astype(f"i{size}")[:, None].view(np.int32) for field in fields[:-1]]
+    records = np.zeros((len(weight), 4), np.int32)
+    filled = np.concatenate([*parts, weight[:, None].view(np.int32)], axis=1)
+    records[:, : filled.shape[1]] = filled
+    return records
+
+
+def sum_dtype(dtype: str) -> type[np.floating[Any]]:
+    """Return the dtype that kernels for arrays of ``dtype`` sum up in."""
+    return np.float64 if DTYPES[dtype] == "double" else np.float32
 
 
 class Device(Protocol):

@@ -9,7 +9,7 @@ import numpy as np
 
 from tensormask_core.plan import Plan
 from tensormask_core.taps import cell_taps
-from tensormask_cupy._device import DTYPES, Device
+from tensormask_cupy._device import Array, Device, sum_dtype
 
 _THREADS = 256
 _TILE = 32, 128  # cells of a window that a block of `windows` owns
@@ -74,7 +74,7 @@ def _check_batch(device: Device, index: Any, batch: int) -> None:
 @lru_cache(maxsize=64)
 def _tables(device: Device, plan: Plan, dtype: str) -> list[tuple[Any, Any, Any, Any]]:
     """Return for (V, H), then (U, W): cells, their weights, what they miss, and who reads them."""
-    total = np.float64 if DTYPES[dtype] == "double" else np.float32
+    total = sum_dtype(dtype)
     tables = []
     for axis in range(2):
         cells = cell_taps(plan, axis)
@@ -85,7 +85,7 @@ def _tables(device: Device, plan: Plan, dtype: str) -> list[tuple[Any, Any, Any,
     return tables
 
 
-def _readers(index: np.ndarray, weight: np.ndarray, extent: int) -> np.ndarray:
+def _readers(index: Array, weight: Array, extent: int) -> Array:
     """Return the first output cell that reads each input cell, and the one behind the last."""
     reads = ((index[..., None] == np.arange(extent)) & (weight > 0)[..., None]).any(1)
     first = reads.argmax(0)

@@ -25,9 +25,15 @@ struct Tile { int cell_out, cells_out, node_out, nodes_out, cell_in, cells_in, n
 
 template <int WIDTH> struct alignas(WIDTH * sizeof(STORED)) Pack { STORED of[WIDTH]; };
 
+// A tap as one load: of a row, where it begins in the image; of a column, where it stands in the
+// layout, and its node, both of turn 0.
+struct alignas(16) RowTap { int64 offset; SUM weight; };
+struct alignas(16) ColumnTap { int place, node; SUM weight; };
+
 template <int WIDTH>
-__device__ void blend_rows(const STORED* x, const int* first, const int64* from, const SUM* weight,
-                           const Tile& tile, const Layout& layout, int64 plane, Sums* shared) {
+__device__ void blend_rows(const STORED* __restrict__ x, const int* __restrict__ first,
+                           const RowTap* __restrict__ taps, const Tile& tile, const Layout& layout,
+                           int64 plane, Sums* shared) {
     const unsigned packs = tile.nodes_in / WIDTH;
     const Divisor by_packs(packs), by_stride(layout.stride);
     for (unsigned i = threadIdx.x; i < tile.cells_in * packs; i += blockDim.x) {
@@ -37,10 +43,11 @@ __device__ void blend_rows(const STORED* x, const int* first, const int64* from,
 #pragma unroll
         for (int row = 0; row < ROWS; ++row) {
 #pragma unroll 4
-            for (int tap = first[row]; tap < first[row + 1]; ++tap) {
-                const Pack<WIDTH> pack = *(const Pack<WIDTH>*)(column + from[tap]);
+            for (int i_tap = first[row]; i_tap < first[row + 1]; ++i_tap) {
+                const RowTap tap = taps[i_tap];
+                const Pack<WIDTH> pack = *(const Pack<WIDTH>*)(column + tap.offset);
 #pragma unroll
-                for (int k = 0; k < WIDTH; ++k) sums[k].of[row] += weight[tap] * widen(pack.of[k]);
+                for (int k = 0; k < WIDTH; ++k) sums[k].of[row] += tap.weight * widen(pack.of[k]);
             }
         }
 #pragma unroll
@@ -49,63 +56,78 @@ __device__ void blend_rows(const STORED* x, const int* first, const int64* from,
     }
 }
 
+// What a column of the output reads, and the weight that its taps outside the grid have.
+struct Column { Sums sums; SUM missing; };
+
+struct Reach { int step, turn, origin, outside; unsigned nodes; };
+
+__device__ __forceinline__ Column blend_column(const ColumnTap* __restrict__ taps, int count,
+                                               int stride, const Reach& reach,
+                                               const Sums* shared) {
+    Column column = {};
+    const int shift = reach.turn * reach.step - reach.origin, moved = reach.turn * stride;
+#pragma unroll 4
+    for (int i = 0; i < count; ++i) {
+        const ColumnTap tap = taps[i];
+        const bool inside = (unsigned)(tap.node + moved) < reach.nodes;
+        const Sums read = shared[inside ? tap.place + shift : reach.outside];
+        if (!inside) column.missing += tap.weight;
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row) column.sums.of[row] += tap.weight * read.of[row];
+    }
+    return column;
+}
+
 extern "C" __global__ void __launch_bounds__(512, 2)
 separable(const STORED* __restrict__ x, STORED* __restrict__ out,
-          // rows: taps of row i are first[i] .. first[i + 1]; from and to are offsets in x and out
-          const int* __restrict__ first, const int64* __restrict__ from,
-          const SUM* __restrict__ row_weight, const int64* __restrict__ to,
-          const SUM* __restrict__ row_missing,
-          // columns: taps of (cell, phase), each at a place in the layout and a node before it moves
-          const int* __restrict__ place, const int* __restrict__ node,
-          const SUM* __restrict__ column_weight, const SUM* __restrict__ cell_missing,
+          // the taps of row i are first[i] .. first[i + 1]; target is its place in an image of out
+          const int* __restrict__ first, const RowTap* __restrict__ row_taps,
+          const int64* __restrict__ target, const SUM* __restrict__ row_missing,
+          const ColumnTap* __restrict__ column_taps, const SUM* __restrict__ cell_missing,
           const Tile* __restrict__ tiles,
           int64 blocks, int64 groups, int64 tile_count, int64 image_in, int64 image_out,
-          int64 plane_in, int64 plane_out, int64 nodes_in, int64 nodes_out, int64 phases,
-          int64 stride, int64 taps, int64 layout_stride, int64 run, int64 pitch, int64 slots, int64 width,
+          int64 plane_in, int64 plane_out, int64 nodes_in, int64 phases, int64 stride,
+          int64 taps, int64 layout_stride, int64 run, int64 pitch, int64 slots, int64 width,
           double pad_value) {
     extern __shared__ __align__(16) unsigned char memory[];
     Sums* shared = (Sums*)memory;
     const Layout layout = {(int)layout_stride, (int)run, (int)pitch};
     const Divisor by_phases(phases);
     for (int64 block = blockIdx.x; block < blocks; block += gridDim.x) {
-        const int64 group = block / tile_count % groups, image = block / tile_count / groups;
+        const int64 row = block / tile_count % groups * ROWS, image = block / tile_count / groups;
         const Tile tile = tiles[block % tile_count];
         const STORED* source = x + image * image_in;
         if (threadIdx.x == 0) shared[slots] = Sums{};  // what taps outside the grid read
+        constexpr int WIDEST = 16 / sizeof(STORED) < 4 ? 16 / sizeof(STORED) : 4;
         if (width > 1)
-            blend_rows<16 / sizeof(STORED) < 4 ? 16 / sizeof(STORED) : 4>(
-                source, first + group * ROWS, from, row_weight, tile, layout, plane_in, shared);
+            blend_rows<WIDEST>(source, first + row, row_taps, tile, layout, plane_in, shared);
         else
-            blend_rows<1>(source, first + group * ROWS, from, row_weight, tile, layout, plane_in,
-                          shared);
+            blend_rows<1>(source, first + row, row_taps, tile, layout, plane_in, shared);
         __syncthreads();
+        int64 start[ROWS];
+        SUM missing[ROWS];
+        for (int k = 0; k < ROWS; ++k) start[k] = target[row + k], missing[k] = row_missing[row + k];
         const Divisor by_nodes(tile.nodes_out);
-        const int origin = tile.cell_in * (int)pitch + tile.node_in / layout.stride;
-        const int step = (int)stride / layout.stride;  // in the layout, per turn
+        Reach reach = {(int)stride / layout.stride, 0,
+                       tile.cell_in * layout.pitch + tile.node_in / layout.stride, (int)slots,
+                       (unsigned)nodes_in};
+        STORED* image_of_out = out + image * image_out;
         for (unsigned i = threadIdx.x; i < tile.cells_out * tile.nodes_out; i += blockDim.x) {
-            const int down = by_nodes.quotient(i);
-            const int cell = tile.cell_out + down, x_out = tile.node_out + i - down * tile.nodes_out;
-            const int turn = by_phases.quotient(x_out), phase = x_out - turn * (int)phases;
-            const int entry = (cell * (int)phases + phase) * (int)taps;
-            Sums sums = {};
-            SUM missing = cell_missing[cell];
-            for (int tap = entry; tap < entry + taps; ++tap) {
-                const bool inside = (unsigned)(node[tap] + turn * (int)stride) < nodes_in;
-                const Sums read = shared[inside ? place[tap] + turn * step - origin : (int)slots];
-                const SUM weight = column_weight[tap];
-                if (!inside) missing += weight;
-#pragma unroll
-                for (int row = 0; row < ROWS; ++row) sums.of[row] += weight * read.of[row];
+            const int down = by_nodes.quotient(i), cell = tile.cell_out + down;
+            const int node = tile.node_out + i - down * tile.nodes_out;
+            reach.turn = by_phases.quotient(node);
+            const int entry = cell * (int)phases + node - reach.turn * (int)phases;
+            Column column =
+                blend_column(column_taps + entry * (int)taps, taps, stride, reach, shared);
+            if (pad_value != 0) {
+                column.missing += cell_missing[cell];
+                for (int k = 0; k < ROWS; ++k)
+                    column.sums.of[k] += padding(missing[k], column.missing, (SUM)pad_value);
             }
+            STORED* to = image_of_out + cell * plane_out + node;
 #pragma unroll
-            for (int row = 0; row < ROWS; ++row) {
-                const int64 start = to[group * ROWS + row];
-                if (start < 0) continue;
-                SUM sum = sums.of[row];
-                if (pad_value != 0) sum += padding(row_missing[group * ROWS + row], missing,
-                                                   (SUM)pad_value);
-                narrow(sum, out[image * image_out + start + cell * plane_out + x_out]);
-            }
+            for (int k = 0; k < ROWS; ++k)
+                if (start[k] >= 0) narrow(column.sums.of[k], to[start[k]]);
         }
         __syncthreads();
     }
