@@ -29,7 +29,8 @@ Kernel = Callable[..., Any]
 
 def run_kernel(group: str, windows: object, *arguments: Any) -> Any:
     """Return what the kernel for `windows` returns, or `NotImplemented` where there is none."""
-    kernel = _kernel(group, type(windows))
+    array_type: type = type(windows)
+    kernel = _kernel(group, array_type)
     return NotImplemented if kernel is None else kernel(windows, *arguments)
 
 
