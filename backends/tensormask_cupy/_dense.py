@@ -11,7 +11,7 @@ from tensormask_cupy._device import DTYPES, Device, sum_dtype, tap_records
 from tensormask_cupy._periodic import periodic_taps
 from tensormask_cupy._rows import ROWS, make_rows
 
-_THREADS = 512
+_THREADS = 384
 # A block that takes more leaves its multiprocessor without a second one to wait for.
 _SHARED_BYTES = 80 * 1024
 

@@ -78,7 +78,7 @@ __device__ __forceinline__ Column blend_column(const ColumnTap* __restrict__ tap
     return column;
 }
 
-extern "C" __global__ void __launch_bounds__(512, 2)
+extern "C" __global__ void __launch_bounds__(384, 2)
 separable(const STORED* __restrict__ x, STORED* __restrict__ out,
           // the taps of row i are first[i] .. first[i + 1]; target is its place in an image of out
           const int* __restrict__ first, const RowTap* __restrict__ row_taps,
@@ -93,6 +93,7 @@ separable(const STORED* __restrict__ x, STORED* __restrict__ out,
     Sums* shared = (Sums*)memory;
     const Layout layout = {(int)layout_stride, (int)run, (int)pitch};
     const Divisor by_phases(phases);
+    const SUM pad = (SUM)pad_value;
     for (int64 block = blockIdx.x; block < blocks; block += gridDim.x) {
         const int64 row = block / tile_count % groups * ROWS, image = block / tile_count / groups;
         const Tile tile = tiles[block % tile_count];
@@ -119,10 +120,10 @@ separable(const STORED* __restrict__ x, STORED* __restrict__ out,
             const int entry = cell * (int)phases + node - reach.turn * (int)phases;
             Column column =
                 blend_column(column_taps + entry * (int)taps, taps, stride, reach, shared);
-            if (pad_value != 0) {
+            if (pad != 0) {
                 column.missing += cell_missing[cell];
                 for (int k = 0; k < ROWS; ++k)
-                    column.sums.of[k] += padding(missing[k], column.missing, (SUM)pad_value);
+                    column.sums.of[k] += padding(missing[k], column.missing, pad);
             }
             STORED* to = image_of_out + cell * plane_out + node;
 #pragma unroll

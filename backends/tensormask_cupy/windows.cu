@@ -145,6 +145,11 @@ windows_adjoint(const STORED* __restrict__ g, const int64* __restrict__ index,
         const int64 first = block % tiles * SAMPLES * blockDim.x;
         const int64 last = min(first + SAMPLES * (int64)blockDim.x, h_in * w_in);
         SUM sums[SAMPLES] = {};
+        int node_y[SAMPLES], node_x[SAMPLES];
+        for (int k = 0; k < SAMPLES; ++k) {
+            const int64 sample = min(first + k * (int64)blockDim.x + threadIdx.x, last - 1);
+            node_y[k] = sample / w_in, node_x[k] = sample % w_in;
+        }
         for (int64 i = start[image]; i < start[image + 1]; ++i) {
             const int64 window = order[i], y = index[3 * window + 1], x = index[3 * window + 2];
             if (!touches(v_axis, map, y, v_all, first / w_in, (last - 1) / w_in + 1)) continue;
@@ -152,12 +157,10 @@ windows_adjoint(const STORED* __restrict__ g, const int64* __restrict__ index,
             const STORED* source = g + window * v_out * u_out;
 #pragma unroll
             for (int k = 0; k < SAMPLES; ++k) {
-                const int64 sample = first + k * (int64)blockDim.x + threadIdx.x;
-                const int node_y = sample / w_in, node_x = sample % w_in;
-                if (sample >= last || !touches(v_axis, map, y, v_all, node_y, node_y + 1) ||
-                    !touches(u_axis, map, x, u_all, node_x, node_x + 1))
+                if (!touches(v_axis, map, y, v_all, node_y[k], node_y[k] + 1) ||
+                    !touches(u_axis, map, x, u_all, node_x[k], node_x[k] + 1))
                     continue;
-                const int rest_y = p * y - d * node_y, rest_x = p * x - d * node_x;
+                const int rest_y = p * y - d * node_y[k], rest_x = p * x - d * node_x[k];
                 const Span down = reach(rest_y, q, d, v_out, v_all);
                 const Span across = reach(rest_x, q, d, u_out, u_all);
                 for (int i_v = down.first; i_v < down.last; ++i_v) {
