@@ -1,4 +1,4 @@
-"""numba's CUDA kernels without a device: the suite in numba's simulator, in a process of its own."""
+"""numba's CUDA kernels without a device: the suite in numba's simulator, in its own process."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Library:
 
 
 def _numba_stream(like: Any) -> int:
-    stream = getattr(like, "stream", 0)
+    stream: Any = getattr(like, "stream", 0)
     return int(getattr(stream.handle, "value", stream.handle) or 0) if stream else 0
 
 

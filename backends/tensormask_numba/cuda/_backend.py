@@ -25,7 +25,7 @@ from tensormask_numba.cuda._elements import ELEMENTS
 from tensormask_numba.cuda._matrix import matrix_of
 from tensormask_numba.cuda._nodes import make_nodes
 from tensormask_numba.cuda._sparse_kernels import STRIP, make_windows, make_windows_adjoint
-from tensormask_numba.cuda._tables import make_columns, make_rows, make_taps
+from tensormask_numba.cuda._tables import Steps, make_columns, make_rows, make_taps
 
 # The simulator starts an operating-system thread for each thread of a block.
 THREADS, BLOCKS = (3, 2) if SIMULATED else (256, (1 << 31) - 1)
@@ -99,13 +99,16 @@ def _dense(x: Any, plan: Plan, shape: Shape, *, adjoint: bool) -> Any:
         out = library_of(x).empty(shape, x)
         if not _size(out.shape):
             return out
-        kind, rows, columns = _matrices(plan, name, _device(), adjoint)
+        read, write = _read(x, out), flat(out)
+        down = Steps((read.v, read.y), (write.v, write.y))
+        across = Steps((read.u, read.x), (write.u, write.x))
+        kind, rows, columns = _matrices(plan, name, _device(), adjoint, down, across)
         count, threads = _size(shape), 1
         if kind == "tiled":
             count, threads = shape[0] * len(rows.target) * len(columns.first), THREADS
         pad = _number(0.0 if adjoint else plan.pad_value, name)
         launch = _kernel(kind, name)[_grid(count, threads), THREADS, stream]
-        launch(_read(x, out), flat(out), rows, columns, count, pad)
+        launch(read, write, rows, columns, count, pad)
         return out
 
 
@@ -115,14 +118,17 @@ def _kernel(kind: str, name: str) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _matrices(plan: Plan, name: str, device: int, adjoint: bool) -> tuple[str, Any, Any]:
+def _matrices(
+    plan: Plan, name: str, device: int, adjoint: bool, down: Steps, across: Steps
+) -> tuple[str, Any, Any]:
     """Return the kernel to use and its tables, on a device."""
     rows, columns = (matrix_of(plan, axis, adjoint=adjoint) for axis in range(2))
     dtype = ELEMENTS[name].compute
     tiles = make_columns(columns, dtype)
     if tiles is None:
-        return "direct", _upload(make_taps(rows, dtype)), _upload(make_taps(columns, dtype))
-    return "tiled", _upload(make_rows(rows, dtype)), _upload(tiles)
+        taps = make_taps(rows, dtype, down), make_taps(columns, dtype, across)
+        return "direct", *map(_upload, taps)
+    return "tiled", _upload(make_rows(rows, dtype, down)), _upload(tiles)
 
 
 @lru_cache(maxsize=64)

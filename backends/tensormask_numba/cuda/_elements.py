@@ -5,6 +5,7 @@ bfloat16 is no type of numba's, so its bits travel as uint16: it is the upper ha
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ def _from_bits(bits: Any) -> Any:
 def _to_bits(value: Any) -> Any:
     """Round to the nearest, ties to even; a NaN stays one."""
     bits = np.float32(value).view(np.uint32)
-    if value != value:
+    if math.isnan(value):
         return np.uint16(0x7FC0)
     half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
     return np.uint16((bits + half) >> np.uint32(16))

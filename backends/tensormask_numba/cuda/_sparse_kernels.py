@@ -25,10 +25,9 @@ def _place(nodes: Any, at: Any) -> Any:
 def _tap(nodes: Any, place: Any, cell: Any, which: Any) -> Any:
     """Return cell, node and weight of one of the four taps of an output cell, and what it loses."""
     shift, phase = place
-    fraction = nodes.fraction[phase, cell]
+    weight = nodes.weight[cell, which >> 1] * nodes.fraction[phase, cell]
     if which & 1 == 0:
-        fraction = 1 - fraction
-    weight = nodes.weight[cell, which >> 1] * fraction
+        weight = nodes.weight[cell, which >> 1] - weight
     node = shift + nodes.low[phase, cell] + (which & 1)
     lost = weight
     if 0 <= node < nodes.extent:
@@ -62,7 +61,7 @@ def _share(nodes: Any, place: Any, entry: Any, node: Any) -> Any:
     return share
 
 
-def make_windows(name: str) -> Any:
+def make_windows(name: str) -> Any:  # noqa: C901, PLR0915  (the kernel within)
     """Return the kernel of chosen windows: a thread makes one sample out of 16.
 
     The batch index cannot be checked without waiting for the device: windows of an image that is
@@ -94,7 +93,7 @@ def make_windows(name: str) -> Any:
                     if weight * share != 0:
                         value = load(x.data[numba.uint64(row + u_in * x.u + x_in * x.x)])
                         total += weight * share * value
-            missed = lost_v + (1 - lost_v) * lost_u
+            missed = lost_v + lost_u - lost_v * lost_u
             if missed > 0:
                 total += pad * missed
             out[item] = store(total)
@@ -102,15 +101,9 @@ def make_windows(name: str) -> Any:
     return cuda.jit(windows)
 
 
-def make_windows_adjoint(name: str) -> Any:
-    """Return the kernel of the adjoint of chosen windows.
-
-    A block owns a strip of a plane (n, v, u) and adds the windows of image n to it one after the
-    other, so that the sum does not depend on chance; it is rounded once, when it is written.
-    """
-    load, store = accessors(name)
-    compute = getattr(numba, ELEMENTS[name].compute)
-    place, reach, share = (cuda.jit(device=True)(f) for f in (_place, _reach, _share))
+def _window_adder(load: Any, compute: Any) -> Any:  # noqa: C901, PLR0915  (functions within)
+    """Return the function that adds one window to a strip of a plane."""
+    reach, share = cuda.jit(device=True)(_reach), cuda.jit(device=True)(_share)
 
     def gathered(g: Any, base: Any, rows: Any, columns: Any, at: Any) -> Any:
         """Sum the outputs of one window that read the sample at node (y, x) of cell (v, u)."""
@@ -144,7 +137,18 @@ def make_windows_adjoint(name: str) -> Any:
             if 0 <= sample < size:
                 total[sample] += gathered(g, base, rows, columns, (down, across, (v, u), (y, x)))
 
-    add_window = cuda.jit(device=True)(add_window)
+    return cuda.jit(device=True)(add_window)
+
+
+def make_windows_adjoint(name: str) -> Any:
+    """Return the kernel of the adjoint of chosen windows.
+
+    A block owns a strip of a plane (n, v, u) and adds the windows of image n to it one after the
+    other, so that the sum does not depend on chance; it is rounded once, when it is written.
+    """
+    load, store = accessors(name)
+    compute = getattr(numba, ELEMENTS[name].compute)
+    place, add_window = cuda.jit(device=True)(_place), _window_adder(load, compute)
 
     def windows_adjoint(g: Any, out: Any, index: Any, rows: Any, columns: Any, blocks: Any) -> None:
         total = cuda.shared.array(STRIP, compute)

@@ -23,14 +23,26 @@ SLOT_BITS = 12
 BANKS = 32
 
 
+class Steps(NamedTuple):
+    """Strides, in elements, of the (cell, node) of a matrix.
+
+    Attributes:
+        read: of the array that is read.
+        write: of the array that is written.
+    """
+
+    read: tuple[int, int]
+    write: tuple[int, int]
+
+
 class Rows(NamedTuple):
     """Groups of :data:`ROWS` rows and the rows that they read.
 
     Attributes:
         start: (G + 1,) int32, where each group's reads begin.
-        source: (E, 2) int64, cell and node of a row that is read.
+        source: (E,) int64, where a row that is read begins, in elements.
         weight: (E, ROWS), its weight in each row of the group.
-        target: (G, ROWS, 2) int64, cell and node of the rows that are written, or -1.
+        target: (G, ROWS) int64, where the rows that are written begin, or -1.
         missing: (G, ROWS), the weight that they miss.
     """
 
@@ -69,9 +81,9 @@ class Taps(NamedTuple):
     """A matrix row by row, for the kernel without tiles.
 
     Attributes:
-        target: (M, 2) int64, cell and node of each pair.
+        target: (M,) int64, where each pair is written, in elements.
         start: (M + 1,) int32, where each pair's taps begin.
-        source: (T, 2) int64, cell and node that are read.
+        source: (T,) int64, where what it reads is.
         weight: (T,).
         missing: (M,).
     """
@@ -85,29 +97,30 @@ class Taps(NamedTuple):
 
 def slots_of(dtype: Any) -> int:
     """Return how many columns of :data:`ROWS` rows shared memory holds."""
-    return SHARED_BYTES // (ROWS * np.dtype(dtype).itemsize)
+    return int(SHARED_BYTES // (ROWS * np.dtype(dtype).itemsize))
 
 
-def make_taps(matrix: Matrix, dtype: Any) -> Taps:
+def make_taps(matrix: Matrix, dtype: Any, steps: Steps) -> Taps:
     """Return a matrix row by row."""
     count = matrix.shape[0] * matrix.shape[1]
     return Taps(
-        _pairs(np.arange(count), matrix.shape[1]),
+        _pairs(np.arange(count), matrix.shape[1]) @ steps.write,
         _starts(matrix.result, count),
-        _pairs(matrix.operand, matrix.shape_in[1]),
+        _pairs(matrix.operand, matrix.shape_in[1]) @ steps.read,
         matrix.weight.astype(dtype),
         matrix.missing.astype(dtype),
     )
 
 
-def make_rows(matrix: Matrix, dtype: Any) -> Rows:
+def make_rows(matrix: Matrix, dtype: Any, steps: Steps) -> Rows:
     """Return the rows in groups, neighbours along v or along y, whichever share more reads."""
     numbers = np.arange(matrix.shape[0] * matrix.shape[1]).reshape(matrix.shape)
     orders = numbers.ravel(), numbers.T.ravel()
-    return min((_grouped(matrix, order, dtype) for order in orders), key=lambda g: len(g.source))
+    grouped = (_grouped(matrix, order, dtype, steps) for order in orders)
+    return min(grouped, key=lambda rows: len(rows.source))
 
 
-def _grouped(matrix: Matrix, order: Array, dtype: Any) -> Rows:
+def _grouped(matrix: Matrix, order: Array, dtype: Any, steps: Steps) -> Rows:
     groups = -(-len(order) // ROWS)
     members = np.full(groups * ROWS, -1)
     members[: len(order)] = order
@@ -119,12 +132,12 @@ def _grouped(matrix: Matrix, order: Array, dtype: Any) -> Rows:
     weight = np.zeros((len(reads), ROWS), dtype)
     np.add.at(weight, (entry, place % ROWS), matrix.weight)
     missing = np.where(members < 0, 0.0, matrix.missing[members] if len(order) else 0.0)
-    target = np.where(members[:, None] < 0, -1, _pairs(members, matrix.shape[1]))
+    target = np.where(members < 0, -1, _pairs(members, matrix.shape[1]) @ steps.write)
     return Rows(
         _starts(reads // extent, groups),
-        _pairs(reads % extent, matrix.shape_in[1]),
+        _pairs(reads % extent, matrix.shape_in[1]) @ steps.read,
         weight,
-        target.reshape(groups, ROWS, 2),
+        target.reshape(groups, ROWS),
         missing.reshape(groups, ROWS).astype(dtype),
     )
 
@@ -199,7 +212,8 @@ def _phases(nodes: Array, stride: Extents) -> Array:
 def _slot(cell: Array, node: Array, phase: Array) -> Array:
     """Return the slot of a cell and a node, both relative to what the tile reads."""
     shift, nodes, pitch = phase.T
-    return cell * pitch + (node & ((1 << shift) - 1)) * nodes + (node >> shift)
+    slot: Array = cell * pitch + (node & ((1 << shift) - 1)) * nodes + (node >> shift)
+    return slot
 
 
 def _filled(matrix: Matrix, dtype: Any, tiles: _Tiles, phase: Array) -> Columns:

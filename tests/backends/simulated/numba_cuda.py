@@ -1,4 +1,4 @@
-"""numba's CUDA kernels in its simulator; a process of its own runs this, see test_numba_cuda_simulator.
+"""numba's CUDA kernels in its simulator, run by test_numba_cuda_simulator in its own process.
 
 The simulator is chosen by NUMBA_ENABLE_CUDASIM=1 before numba is imported.
 """
@@ -14,8 +14,6 @@ import pytest
 from numba import cuda
 from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 from numpy.typing import NDArray
-from tensormask_numba.cuda import CudaKernels, _backend
-from tensormask_numba.cuda._tables import Taps
 
 from tensormask_core import get_backend
 from tensormask_core.plan import make_plan
@@ -23,6 +21,9 @@ from tensormask_core.testing import Case, conformance_suite
 from tensormask_core.testing.arrays import numpy_array
 from tensormask_core.testing.checks import CHECKS, HALF
 from tensormask_core.units import Units
+from tensormask_numba.cuda import CudaKernels, _backend
+from tensormask_numba.cuda._matrix import matrix_of
+from tensormask_numba.cuda._tables import make_columns
 
 # The simulator polls its threads: what waits is the next to run, not in 5 ms but at once.
 sys.setswitchinterval(1e-6)
@@ -71,7 +72,6 @@ def test_columns_too_long_for_a_tile(without_tiles: None, pad_value: float) -> N
     case = Case((2, 3), (4, 3), Units(2, 1), Units(1, 2), 1, pad_value=pad_value)
     x, g = (to_device(values, "float64") for values in (case.x(), case.g()))
     actual = [BACKEND.transform(x, case.plan), BACKEND.transform_adjoint(g, case.plan)]
-    assert isinstance(_backend._matrices(case.plan, "float64", 0, False)[1], Taps)
     assert_like_numpy(case, *map(to_host, actual))
 
 
@@ -81,13 +81,13 @@ def test_columns_in_many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case((3, 4), (4, 6), Units(2, 1), Units(1, 2), 1, pad_value=3.0)
     x, g = (to_device(values, "float64") for values in (case.x(), case.g()))
     actual = [BACKEND.transform(x, case.plan), BACKEND.transform_adjoint(g, case.plan)]
-    assert len(_backend._matrices(case.plan, "float64", 0, False)[2].first) > 1
+    assert len(make_columns(matrix_of(case.plan, 1, adjoint=False), "float64").first) > 1
     assert_like_numpy(case, *map(to_host, actual))
 
 
 def test_input_of_more_than_2_to_the_31_samples() -> None:
     memory = np.zeros((2, 1 << 31), np.float16)  # of which the system provides what is touched
-    x = memory.reshape(1, 2, 2, 2, 1 << 29)[..., ::(1 << 29) - 1]
+    x = memory.reshape(1, 2, 2, 2, 1 << 29)[..., :: (1 << 29) - 1]
     x[...] = np.arange(1, 17).reshape(x.shape)
     plan = make_plan(x.shape[1:], Units(1, 1), Units(1, 1), 0)
     np.testing.assert_array_equal(to_host(BACKEND.transform(FakeCUDAArray(x), plan)), x)
