@@ -32,6 +32,15 @@ class CudaDevice:
     def __hash__(self) -> int:
         return hash(self.number)
 
+    def upload(self, tables: Sequence[Any]) -> tuple[Any, ...]:
+        """Return tables as arrays of the device that kernels on any stream may read.
+
+        This waits for the copy, once per plan: the next call may be on another stream.
+        """
+        arrays = tuple(cupy.asarray(table) for table in tables)
+        cupy.cuda.get_current_stream().synchronize()
+        return arrays
+
     def address(self, array: Any) -> int:
         """Return where an array begins in the device's memory."""
         return int(array.data.ptr)

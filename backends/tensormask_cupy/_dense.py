@@ -9,7 +9,8 @@ from tensormask_core.plan import Plan
 from tensormask_cupy._columns import PACK, make_columns
 from tensormask_cupy._device import DTYPES, Device, sum_dtype, tap_records
 from tensormask_cupy._periodic import periodic_taps
-from tensormask_cupy._rows import ROWS, make_rows
+from tensormask_cupy._rows import ROWS, list_rows, read_rows
+from tensormask_cupy._stencil import stencil_rows
 
 _THREADS = 384
 # A block that takes more leaves its multiprocessor without a second one to wait for.
@@ -32,11 +33,11 @@ def _apply(device: Device, x: Any, plan: Plan, shape: tuple[int, ...], *, adjoin
     if not out.size:
         return out
     arrays, layout, slots = _tables(device, plan, str(x.dtype), adjoint)
-    groups, tiles = len(arrays[2]) // ROWS, len(arrays[-1])
+    groups, tiles = len(arrays[3]) // ROWS, len(arrays[-1])
     blocks = x.shape[0] * groups * tiles
     sizes = (
         *(blocks, groups, tiles, x[0].size, out[0].size, x[0, 0, 0].size, out[0, 0, 0].size),
-        *(x.shape[4], *layout, slots, _pack(device, x)),
+        *(x.shape[4], *layout, slots, _pack(device, x), not arrays[0].size),
     )
     pad_value = 0.0 if adjoint else plan.pad_value
     shared = (slots + 1) * _slot_bytes(str(x.dtype))
@@ -49,17 +50,18 @@ def _apply(device: Device, x: Any, plan: Plan, shape: tuple[int, ...], *, adjoin
 @lru_cache(maxsize=64)
 def _tables(
     device: Device, plan: Plan, dtype: str, adjoint: bool
-) -> tuple[list[Any], tuple[int, ...], int]:
+) -> tuple[tuple[Any, ...], tuple[int, ...], int]:
     """Return the arrays that the kernel looks things up in, and the layout in shared memory."""
     vertical, horizontal = (
         taps.transposed() if adjoint else taps
         for taps in (periodic_taps(plan, axis) for axis in range(2))
     )
     capacity = min(_SHARED_BYTES, device.shared_bytes) // _slot_bytes(dtype) - 1
-    rows, columns = make_rows(vertical, horizontal), make_columns(horizontal, capacity)
+    reads, columns = read_rows(vertical, horizontal), make_columns(horizontal, capacity)
+    rows = stencil_rows(reads, plan, adjoint=adjoint) or list_rows(reads)
     total = sum_dtype(dtype)
     tables = (
-        *(rows.first, tap_records(dtype, rows.source, rows.weight)),
+        *(rows.first, rows.source, rows.weight.astype(total)),
         *(rows.target, rows.missing.astype(total)),
         tap_records(dtype, columns.place, columns.node, columns.weight),
         *(columns.cell_missing.astype(total), columns.tiles),
@@ -68,7 +70,7 @@ def _tables(
         *(horizontal.phases, horizontal.stride, columns.taps),
         *(columns.stride, columns.run, columns.pitch),
     )
-    return [device.xp.asarray(table) for table in tables], layout, columns.slots
+    return device.upload(tables), layout, columns.slots
 
 
 def _slot_bytes(dtype: str) -> int:

@@ -22,7 +22,7 @@ SOURCES = {"separable": "separable.cu", "windows": "windows.cu", "windows_adjoin
 def tap_records(dtype: str, *fields: Array) -> Array:
     """Return taps of 16 bytes, (T, 4) int32: integers, then the weight, which comes last.
 
-    The kernels read such a record, a row's or a column's, at once.
+    The kernels read such a record at once.
     """
     weight = fields[-1].astype(sum_dtype(dtype))
     size = 8 // (len(fields) - 1)
@@ -58,6 +58,9 @@ class Device(Protocol):
     def observable(self) -> bool: ...
 
     def __hash__(self) -> int: ...
+
+    def upload(self, tables: Sequence[Array]) -> tuple[Any, ...]:
+        """Return tables as arrays of the device that kernels on any stream may read."""
 
     def address(self, array: Any) -> int:
         """Return where an array begins in memory."""

@@ -72,7 +72,7 @@ def _check_batch(device: Device, index: Any, batch: int) -> None:
 
 
 @lru_cache(maxsize=64)
-def _tables(device: Device, plan: Plan, dtype: str) -> list[tuple[Any, Any, Any, Any]]:
+def _tables(device: Device, plan: Plan, dtype: str) -> list[tuple[Any, ...]]:
     """Return for (V, H), then (U, W): cells, their weights, what they miss, and who reads them."""
     total = sum_dtype(dtype)
     tables = []
@@ -81,7 +81,7 @@ def _tables(device: Device, plan: Plan, dtype: str) -> list[tuple[Any, Any, Any,
         missing = np.where(cells.inside, 0.0, 1.0 - cells.weight.sum(-1))
         span = _readers(cells.index, cells.weight, plan.window_in[axis])
         host = cells.index.astype(np.int32), cells.weight.astype(total), missing.astype(total), span
-        tables.append(tuple(device.xp.asarray(table) for table in host))
+        tables.append(device.upload(host))
     return tables
 
 

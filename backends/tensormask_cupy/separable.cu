@@ -25,36 +25,67 @@ struct Tile { int cell_out, cells_out, node_out, nodes_out, cell_in, cells_in, n
 
 template <int WIDTH> struct alignas(WIDTH * sizeof(STORED)) Pack { STORED of[WIDTH]; };
 
-// A tap as one load: of a row, where it begins in the image; of a column, where it stands in the
-// layout, and its node, both of turn 0.
-struct alignas(16) RowTap { int64 offset; SUM weight; };
-struct alignas(16) ColumnTap { int place, node; SUM weight; };
+// Rows as lists: the taps of row i are first[i] .. first[i + 1] of source and weight.
+template <int WIDTH>
+__device__ __forceinline__ void read_lists(const STORED* column, const int* first,
+                                           const int64* source, const SUM* weight,
+                                           Sums (&sums)[WIDTH]) {
+#pragma unroll
+    for (int row = 0; row < ROWS; ++row) {
+#pragma unroll 4
+        for (int tap = first[row]; tap < first[row + 1]; ++tap) {
+            const Pack<WIDTH> pack = *(const Pack<WIDTH>*)(column + source[tap]);
+#pragma unroll
+            for (int k = 0; k < WIDTH; ++k) sums[k].of[row] += weight[tap] * widen(pack.of[k]);
+        }
+    }
+}
+
+// Rows as a stencil: 2 x 2 rows read 2 x 2 of 3 x 3 rows each. A source of -1 is no row, and a
+// weight of 0 no tap: infinity there must not become NaN.
+template <int WIDTH>
+__device__ __forceinline__ void read_stencil(const STORED* column, const int64* source,
+                                             const SUM* weight, Sums (&sums)[WIDTH]) {
+    Pack<WIDTH> packs[9];  // all on their way before the first is needed
+#pragma unroll
+    for (int corner = 0; corner < 9; ++corner)
+        packs[corner] = source[corner] < 0 ? Pack<WIDTH>{}
+                                           : *(const Pack<WIDTH>*)(column + source[corner]);
+#pragma unroll
+    for (int row = 0; row < ROWS; ++row)
+#pragma unroll
+        for (int tap = 0; tap < 4; ++tap) {
+            const Pack<WIDTH>& pack = packs[(row / 2 + tap / 2) * 3 + row % 2 + tap % 2];
+            const SUM of_tap = weight[row * 4 + tap];
+#pragma unroll
+            for (int k = 0; k < WIDTH; ++k)
+                if (of_tap != 0) sums[k].of[row] += of_tap * widen(pack.of[k]);
+        }
+}
+
+struct RowTables { const int* first; const int64* source; const SUM* weight; bool stencil; };
 
 template <int WIDTH>
-__device__ void blend_rows(const STORED* __restrict__ x, const int* __restrict__ first,
-                           const RowTap* __restrict__ taps, const Tile& tile, const Layout& layout,
-                           int64 plane, Sums* shared) {
+__device__ void blend_rows(const STORED* x, const RowTables& rows, int64 group, const Tile& tile,
+                           const Layout& layout, int64 plane, Sums* shared) {
     const unsigned packs = tile.nodes_in / WIDTH;
     const Divisor by_packs(packs), by_stride(layout.stride);
     for (unsigned i = threadIdx.x; i < tile.cells_in * packs; i += blockDim.x) {
         const int cell = by_packs.quotient(i), node = (i - cell * packs) * WIDTH;
         const STORED* column = x + (tile.cell_in + cell) * plane + tile.node_in + node;
         Sums sums[WIDTH] = {};
-#pragma unroll
-        for (int row = 0; row < ROWS; ++row) {
-#pragma unroll 4
-            for (int i_tap = first[row]; i_tap < first[row + 1]; ++i_tap) {
-                const RowTap tap = taps[i_tap];
-                const Pack<WIDTH> pack = *(const Pack<WIDTH>*)(column + tap.offset);
-#pragma unroll
-                for (int k = 0; k < WIDTH; ++k) sums[k].of[row] += tap.weight * widen(pack.of[k]);
-            }
-        }
+        if (rows.stencil)
+            read_stencil(column, rows.source + group * 9, rows.weight + group * 16, sums);
+        else
+            read_lists(column, rows.first + group * ROWS, rows.source, rows.weight, sums);
 #pragma unroll
         for (int k = 0; k < WIDTH; ++k)
             shared[layout.position(cell, node + k, by_stride)] = sums[k];
     }
 }
+
+// A tap of a column as one load: where it stands in the layout, and its node, both of turn 0.
+struct alignas(16) ColumnTap { int place, node; SUM weight; };
 
 // What a column of the output reads, and the weight that its taps outside the grid have.
 struct Column { Sums sums; SUM missing; };
@@ -80,30 +111,33 @@ __device__ __forceinline__ Column blend_column(const ColumnTap* __restrict__ tap
 
 extern "C" __global__ void __launch_bounds__(384, 2)
 separable(const STORED* __restrict__ x, STORED* __restrict__ out,
-          // the taps of row i are first[i] .. first[i + 1]; target is its place in an image of out
-          const int* __restrict__ first, const RowTap* __restrict__ row_taps,
+          const int* __restrict__ first, const int64* __restrict__ row_source,
+          const SUM* __restrict__ row_weight,  // of lists or stencils
+          // where each row begins in an image of out, and what it lacks
           const int64* __restrict__ target, const SUM* __restrict__ row_missing,
           const ColumnTap* __restrict__ column_taps, const SUM* __restrict__ cell_missing,
           const Tile* __restrict__ tiles,
           int64 blocks, int64 groups, int64 tile_count, int64 image_in, int64 image_out,
           int64 plane_in, int64 plane_out, int64 nodes_in, int64 phases, int64 stride,
           int64 taps, int64 layout_stride, int64 run, int64 pitch, int64 slots, int64 width,
-          double pad_value) {
+          int64 stencil, double pad_value) {
     extern __shared__ __align__(16) unsigned char memory[];
     Sums* shared = (Sums*)memory;
     const Layout layout = {(int)layout_stride, (int)run, (int)pitch};
+    const RowTables rows = {first, row_source, row_weight, stencil != 0};
     const Divisor by_phases(phases);
     const SUM pad = (SUM)pad_value;
     for (int64 block = blockIdx.x; block < blocks; block += gridDim.x) {
-        const int64 row = block / tile_count % groups * ROWS, image = block / tile_count / groups;
+        const int64 group = block / tile_count % groups, image = block / tile_count / groups;
+        const int64 row = group * ROWS;
         const Tile tile = tiles[block % tile_count];
         const STORED* source = x + image * image_in;
         if (threadIdx.x == 0) shared[slots] = Sums{};  // what taps outside the grid read
         constexpr int WIDEST = 16 / sizeof(STORED) < 4 ? 16 / sizeof(STORED) : 4;
         if (width > 1)
-            blend_rows<WIDEST>(source, first + row, row_taps, tile, layout, plane_in, shared);
+            blend_rows<WIDEST>(source, rows, group, tile, layout, plane_in, shared);
         else
-            blend_rows<1>(source, first + row, row_taps, tile, layout, plane_in, shared);
+            blend_rows<1>(source, rows, group, tile, layout, plane_in, shared);
         __syncthreads();
         int64 start[ROWS];
         SUM missing[ROWS];

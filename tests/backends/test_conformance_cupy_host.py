@@ -46,6 +46,9 @@ class HostDevice:
         self.shared_bytes, self.largest_block = shared_bytes, largest_block
         self.observable = observable
 
+    def upload(self, tables: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(map(np.ascontiguousarray, tables))
+
     @staticmethod
     def address(array: Any) -> int:
         return int(array.__array_interface__["data"][0])
