@@ -24,12 +24,12 @@ from numba import cuda  # noqa: E402
 from numba.cuda.cudadrv.error import NvvmSupportError  # noqa: E402
 from numba.cuda.cudadrv.nvvm import NVVM  # noqa: E402
 
-from tensormask_numba.cuda import _backend  # noqa: E402
-from tensormask_numba.cuda._arrays import Flat  # noqa: E402
-from tensormask_numba.cuda._elements import ELEMENTS  # noqa: E402
-from tensormask_numba.cuda._matrix import matrix_of  # noqa: E402
-from tensormask_numba.cuda._nodes import make_nodes  # noqa: E402
-from tensormask_numba.cuda._tables import Steps, make_columns, make_rows, make_taps  # noqa: E402
+from tensormask_numba._cuda import _backend  # noqa: E402
+from tensormask_numba._cuda._arrays import Flat  # noqa: E402
+from tensormask_numba._cuda._elements import ELEMENTS  # noqa: E402
+from tensormask_numba._cuda._matrix import matrix_of  # noqa: E402
+from tensormask_numba._cuda._nodes import make_nodes  # noqa: E402
+from tensormask_numba._cuda._tables import Steps, make_columns, make_rows, make_taps  # noqa: E402
 
 TARGETS = [(8, 0), (9, 0), (10, 0)]
 

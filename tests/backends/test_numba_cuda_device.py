@@ -21,7 +21,7 @@ from numba import cuda  # noqa: E402  (where there is one)
 if not cuda.is_available():
     pytest.skip("numba finds no CUDA device", allow_module_level=True)
 
-from tensormask_numba.cuda import CudaKernels  # noqa: E402  (needs the device)
+from tensormask_numba._cuda import CudaKernels  # noqa: E402  (needs the device)
 
 pytestmark = pytest.mark.gpu
 

@@ -14,10 +14,10 @@ require("numba")
 
 from numba import cuda  # noqa: E402  (where there is one)
 
-from tensormask_numba.cuda import CudaKernels  # noqa: E402
-from tensormask_numba.cuda._arrays import library_of  # noqa: E402
-from tensormask_numba.cuda._matrix import Matrix, matrix_of  # noqa: E402
-from tensormask_numba.cuda._tables import (  # noqa: E402
+from tensormask_numba._cuda import CudaKernels  # noqa: E402
+from tensormask_numba._cuda._arrays import library_of  # noqa: E402
+from tensormask_numba._cuda._matrix import Matrix, matrix_of  # noqa: E402
+from tensormask_numba._cuda._tables import (  # noqa: E402
     BANKS,
     SLOT_BITS,
     Steps,

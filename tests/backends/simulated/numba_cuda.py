@@ -21,9 +21,9 @@ from tensormask_core.testing import Case, conformance_suite
 from tensormask_core.testing.arrays import numpy_array
 from tensormask_core.testing.checks import CHECKS, HALF
 from tensormask_core.units import Units
-from tensormask_numba.cuda import CudaKernels, _backend
-from tensormask_numba.cuda._matrix import matrix_of
-from tensormask_numba.cuda._tables import make_columns
+from tensormask_numba._cuda import CudaKernels, _backend
+from tensormask_numba._cuda._matrix import matrix_of
+from tensormask_numba._cuda._tables import make_columns
 
 # The simulator polls its threads: what waits is the next to run, not in 5 ms but at once.
 sys.setswitchinterval(1e-6)
@@ -77,7 +77,7 @@ def test_columns_too_long_for_a_tile(without_tiles: None, pad_value: float) -> N
 
 def test_columns_in_many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     _backend._matrices.cache_clear()
-    monkeypatch.setattr("tensormask_numba.cuda._tables.slots_of", lambda _: 12)
+    monkeypatch.setattr("tensormask_numba._cuda._tables.slots_of", lambda _: 12)
     case = Case((3, 4), (4, 6), Units(2, 1), Units(1, 2), 1, pad_value=3.0)
     x, g = (to_device(values, "float64") for values in (case.x(), case.g()))
     actual = [BACKEND.transform(x, case.plan), BACKEND.transform_adjoint(g, case.plan)]

@@ -10,7 +10,7 @@ from numba import cuda
 
 from tensormask_core.errors import BackendUnavailable
 from tensormask_core.plan import Plan
-from tensormask_numba.cuda._arrays import (
+from tensormask_numba._cuda._arrays import (
     SIMULATED,
     Flat,
     Shape,
@@ -20,12 +20,12 @@ from tensormask_numba.cuda._arrays import (
     library_of,
     matrix,
 )
-from tensormask_numba.cuda._dense_kernels import make_direct, make_tiled
-from tensormask_numba.cuda._elements import ELEMENTS
-from tensormask_numba.cuda._matrix import matrix_of
-from tensormask_numba.cuda._nodes import make_nodes
-from tensormask_numba.cuda._sparse_kernels import STRIP, make_windows, make_windows_adjoint
-from tensormask_numba.cuda._tables import Steps, make_columns, make_rows, make_taps
+from tensormask_numba._cuda._dense_kernels import make_direct, make_tiled
+from tensormask_numba._cuda._elements import ELEMENTS
+from tensormask_numba._cuda._matrix import matrix_of
+from tensormask_numba._cuda._nodes import make_nodes
+from tensormask_numba._cuda._sparse_kernels import STRIP, make_windows, make_windows_adjoint
+from tensormask_numba._cuda._tables import Steps, make_columns, make_rows, make_taps
 
 # The simulator starts an operating-system thread for each thread of a block.
 THREADS, BLOCKS = (3, 2) if SIMULATED else (256, (1 << 31) - 1)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import config, cuda
 
 from tensormask_core.layout import dtype_name
-from tensormask_numba.cuda._elements import ELEMENTS
+from tensormask_numba._cuda._elements import ELEMENTS
 
 Shape = tuple[int, ...]
 SIMULATED = bool(config.ENABLE_CUDASIM)

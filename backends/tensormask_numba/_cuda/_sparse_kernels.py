@@ -8,7 +8,7 @@ from typing import Any
 import numba
 from numba import cuda
 
-from tensormask_numba.cuda._elements import ELEMENTS, accessors
+from tensormask_numba._cuda._elements import ELEMENTS, accessors
 
 STRIP = 4096
 """Samples of a plane (n, v, u) that a block of the adjoint owns, in shared memory."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensormask_numba.cuda._matrix import Array, Extents, Matrix
+from tensormask_numba._cuda._matrix import Array, Extents, Matrix
 
 ROWS = 4
 """Rows that a block of threads makes at once, so that they share what describes a column."""

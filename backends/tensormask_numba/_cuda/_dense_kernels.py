@@ -7,8 +7,8 @@ from typing import Any
 import numba
 from numba import cuda, int32, int64, uint32, uint64
 
-from tensormask_numba.cuda._elements import ELEMENTS, accessors
-from tensormask_numba.cuda._tables import ROWS, SLOT_BITS, slots_of
+from tensormask_numba._cuda._elements import ELEMENTS, accessors
+from tensormask_numba._cuda._tables import ROWS, SLOT_BITS, slots_of
 
 LANES = 4
 """Columns that a thread reads at once: independent reads hide each other's latency."""
