@@ -60,6 +60,13 @@ def cache_bytes(device: str) -> int:
     return max(sizes, default=_ASSUMED_CACHE_BYTES)
 
 
+def available_cores() -> int:
+    """Return the cores that this process may run on, which bounds numba's threads."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def commit() -> dict[str, Any] | None:
     """Return the version under test and whether files differ from it; None without a checkout."""
     head = _git("rev-parse", "HEAD")

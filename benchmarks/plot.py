@@ -16,6 +16,7 @@ from typing import Any
 
 import matplotlib as mpl
 from _harness import Case, Row
+from _problem import ITEM_BYTES
 from _results import FOLDER, check_result
 from matplotlib.figure import Figure
 
@@ -37,6 +38,11 @@ class Sweep:
     fields: tuple[str, ...]
     value: Callable[[Case], Any]
     logarithmic: bool = True
+
+    def rank(self, case: Case) -> int:
+        """Where a case stands on the axis, from left to right."""
+        value = self.value(case)
+        return value if self.logarithmic else list(ITEM_BYTES).index(value)
 
 
 SWEEPS = (
@@ -103,24 +109,22 @@ def save(result: dict[str, Any], stem: str, folder: Path) -> list[Path]:
 
 def _draw_panel(axes: Any, sweep: Sweep, rows: Sequence[Row], baseline: str) -> None:
     curves: dict[str, list[tuple[Any, float, float, float]]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=lambda row: sweep.rank(row["case"])):
         q1, median, q3 = (1e3 * row["seconds"][name] for name in ("q1", "median", "q3"))
         point = (sweep.value(row["case"]), median, median - q1, q3 - median)
         curves[row["contender"]].append(point)
     if sweep.logarithmic:
-        axes.set_xscale("log", base=2)
+        axes.set_xscale("log")
+        values = sorted({sweep.value(row["case"]) for row in rows})
+        axes.set_xticks(values, [f"{value:,}" for value in values])
+        axes.set_xticks([], minor=True)
     axes.set_yscale("log")
     for name, points in curves.items():
-        x, median, below, above = zip(*sorted(points, key=_numbers_first(sweep)), strict=True)
+        x, median, below, above = zip(*points, strict=True)
         style = {**CURVE, **FLOOR} if name == baseline else CURVE
         axes.errorbar(x, median, yerr=(below, above), label=name, **style)
     axes.set_xlabel(sweep.label)
     axes.set_ylabel("ms")
-
-
-def _numbers_first(sweep: Sweep) -> Callable[[tuple[Any, float, float, float]], Any]:
-    # Types stay in the order of the result; numbers are sorted.
-    return (lambda point: point[0]) if sweep.logarithmic else (lambda _: 0)
 
 
 def _curves(axes: Any) -> Any:
