@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from tensormask_core.plan import Plan
 from tensormask_cupy._columns import PACK, make_columns
 from tensormask_cupy._device import DTYPES, Device, sum_dtype, tap_records
@@ -12,7 +14,7 @@ from tensormask_cupy._periodic import periodic_taps
 from tensormask_cupy._rows import ROWS, list_rows, read_rows
 from tensormask_cupy._stencil import stencil_rows
 
-_THREADS = 384
+_THREADS = 320
 # A block that takes more leaves its multiprocessor without a second one to wait for.
 _SHARED_BYTES = 80 * 1024
 
@@ -61,8 +63,8 @@ def _tables(
     rows = stencil_rows(reads, plan, adjoint=adjoint) or list_rows(reads)
     total = sum_dtype(dtype)
     tables = (
-        *(rows.first, rows.source, rows.weight.astype(total)),
-        *(rows.target, rows.missing.astype(total)),
+        *(rows.first, rows.source * _bytes(dtype), rows.weight.astype(total)),
+        *(rows.target * _bytes(dtype), rows.missing.astype(total)),
         tap_records(dtype, columns.place, columns.node, columns.weight),
         *(columns.cell_missing.astype(total), columns.tiles),
     )
@@ -71,6 +73,10 @@ def _tables(
         *(columns.stride, columns.run, columns.pitch),
     )
     return device.upload(tables), layout, columns.slots
+
+
+def _bytes(dtype: str) -> int:
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
 def _slot_bytes(dtype: str) -> int:

@@ -70,8 +70,10 @@ def read_rows(taps: Periodic, columns: Periodic) -> Reads:
     missing = taps.cell_missing[:, None] + np.where(valid & ~inside, weight, 0.0).sum(-1)
     offset = _row_offset(cell, node, taps.extent_in[1], columns.extent_in)
     target = _row_offset(np.arange(cells)[:, None], np.arange(nodes), nodes, columns.extent_out)
-    per_tap = (table.reshape(cells * nodes, -1) for table in (cell, node, offset, weight, inside))
-    return Reads(*per_tap, target.reshape(-1), missing.reshape(-1))
+    cell, node, offset, weight, inside = (
+        table.reshape(cells * nodes, -1) for table in (cell, node, offset, weight, inside)
+    )
+    return Reads(cell, node, offset, weight, inside, target.reshape(-1), missing.reshape(-1))
 
 
 def list_rows(reads: Reads) -> Rows:

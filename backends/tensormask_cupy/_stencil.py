@@ -33,8 +33,13 @@ def stencil_rows(reads: Reads, plan: Plan, *, adjoint: bool) -> Rows | None:
     weight[group[row], slot[row], step @ (2, 1)] = reads.weight[row, tap]
     target, missing = np.full((len(source), ROWS), -1), np.zeros((len(source), ROWS))
     target[group, slot], missing[group, slot] = reads.target, reads.missing
-    tables = (table.reshape(-1) for table in (target, missing, source, weight))
-    return Rows(*tables, np.zeros(0, np.int32))
+    return Rows(
+        target.reshape(-1),
+        missing.reshape(-1),
+        source.reshape(-1),
+        weight.reshape(-1),
+        np.zeros(0, np.int32),
+    )
 
 
 def _places(plan: Plan, reads: Reads, *, adjoint: bool) -> tuple[Array, Array]:
@@ -43,7 +48,7 @@ def _places(plan: Plan, reads: Reads, *, adjoint: bool) -> tuple[Array, Array]:
     if not adjoint:
         return low.reshape(-1, 2), np.stack([reads.cell, reads.node], axis=-1)
     cells, nodes = plan.window_in[0], plan.grid_in[0]
-    lattice = np.stack(np.indices((cells, nodes)), axis=-1).reshape(-1, 2)
+    lattice = np.indices((cells, nodes)).reshape(2, -1).T
     within = reads.node.clip(0, plan.grid_out[0] - 1)
     return lattice - 1, low[reads.cell, within]
 

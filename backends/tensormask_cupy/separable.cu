@@ -23,9 +23,28 @@ struct Layout {
 
 struct Tile { int cell_out, cells_out, node_out, nodes_out, cell_in, cells_in, node_in, nodes_in; };
 
-template <int WIDTH> struct alignas(WIDTH * sizeof(STORED)) Pack { STORED of[WIDTH]; };
+// Neighbouring nodes that are read at once.
+template <class Number, int WIDTH> struct alignas(WIDTH * sizeof(Number)) Numbers {
+    Number of[WIDTH];
+    __device__ __forceinline__ SUM at(int k) const { return widen(of[k]); }
+};
 
-// Rows as lists: the taps of row i are first[i] .. first[i + 1] of source and weight.
+// As words, because taking halves out of them costs one instruction instead of two.
+template <> struct alignas(8) Numbers<bfloat16, 4> {
+    unsigned words[2];
+    __device__ __forceinline__ SUM at(int k) const {
+        return __uint_as_float(k % 2 ? words[k / 2] & 0xffff0000u : words[k / 2] << 16);
+    }
+};
+
+template <int WIDTH> using Pack = Numbers<STORED, WIDTH>;
+
+template <int WIDTH>
+__device__ __forceinline__ Pack<WIDTH> read_pack(const STORED* column, int64 bytes) {
+    return *(const Pack<WIDTH>*)((const char*)column + bytes);
+}
+
+// Rows as lists: the taps of row i are first[i] .. first[i + 1] of source, in bytes, and weight.
 template <int WIDTH>
 __device__ __forceinline__ void read_lists(const STORED* column, const int* first,
                                            const int64* source, const SUM* weight,
@@ -34,9 +53,9 @@ __device__ __forceinline__ void read_lists(const STORED* column, const int* firs
     for (int row = 0; row < ROWS; ++row) {
 #pragma unroll 4
         for (int tap = first[row]; tap < first[row + 1]; ++tap) {
-            const Pack<WIDTH> pack = *(const Pack<WIDTH>*)(column + source[tap]);
+            const Pack<WIDTH> pack = read_pack<WIDTH>(column, source[tap]);
 #pragma unroll
-            for (int k = 0; k < WIDTH; ++k) sums[k].of[row] += weight[tap] * widen(pack.of[k]);
+            for (int k = 0; k < WIDTH; ++k) sums[k].of[row] += weight[tap] * pack.at(k);
         }
     }
 }
@@ -45,22 +64,23 @@ __device__ __forceinline__ void read_lists(const STORED* column, const int* firs
 // weight of 0 no tap: infinity there must not become NaN.
 template <int WIDTH>
 __device__ __forceinline__ void read_stencil(const STORED* column, const int64* source,
-                                             const SUM* weight, Sums (&sums)[WIDTH]) {
+                                             const Sums* weight, Sums (&sums)[WIDTH]) {
     Pack<WIDTH> packs[9];  // all on their way before the first is needed
 #pragma unroll
     for (int corner = 0; corner < 9; ++corner)
-        packs[corner] = source[corner] < 0 ? Pack<WIDTH>{}
-                                           : *(const Pack<WIDTH>*)(column + source[corner]);
+        packs[corner] = source[corner] < 0 ? Pack<WIDTH>{} : read_pack<WIDTH>(column, source[corner]);
 #pragma unroll
-    for (int row = 0; row < ROWS; ++row)
+    for (int row = 0; row < ROWS; ++row) {
+        const Sums weights = weight[row];
 #pragma unroll
         for (int tap = 0; tap < 4; ++tap) {
             const Pack<WIDTH>& pack = packs[(row / 2 + tap / 2) * 3 + row % 2 + tap % 2];
-            const SUM of_tap = weight[row * 4 + tap];
+            const SUM of_tap = weights.of[tap];
 #pragma unroll
             for (int k = 0; k < WIDTH; ++k)
-                if (of_tap != 0) sums[k].of[row] += of_tap * widen(pack.of[k]);
+                if (of_tap != 0) sums[k].of[row] += of_tap * pack.at(k);
         }
+    }
 }
 
 struct RowTables { const int* first; const int64* source; const SUM* weight; bool stencil; };
@@ -75,7 +95,8 @@ __device__ void blend_rows(const STORED* x, const RowTables& rows, int64 group, 
         const STORED* column = x + (tile.cell_in + cell) * plane + tile.node_in + node;
         Sums sums[WIDTH] = {};
         if (rows.stencil)
-            read_stencil(column, rows.source + group * 9, rows.weight + group * 16, sums);
+            read_stencil(column, rows.source + group * 9, (const Sums*)rows.weight + group * ROWS,
+                         sums);
         else
             read_lists(column, rows.first + group * ROWS, rows.source, rows.weight, sums);
 #pragma unroll
@@ -92,9 +113,11 @@ struct Column { Sums sums; SUM missing; };
 
 struct Reach { int step, turn, origin, outside; unsigned nodes; };
 
-__device__ __forceinline__ Column blend_column(const ColumnTap* __restrict__ taps, int count,
-                                               int stride, const Reach& reach,
-                                               const Sums* shared) {
+// COUNT is the number of taps where it is known to the compiler; 0 where it is not.
+template <int COUNT>
+__device__ __forceinline__ Column blend_taps(const ColumnTap* __restrict__ taps, int any_count,
+                                             int stride, const Reach& reach, const Sums* shared) {
+    const int count = COUNT ? COUNT : any_count;
     Column column = {};
     const int shift = reach.turn * reach.step - reach.origin, moved = reach.turn * stride;
 #pragma unroll 4
@@ -109,11 +132,20 @@ __device__ __forceinline__ Column blend_column(const ColumnTap* __restrict__ tap
     return column;
 }
 
-extern "C" __global__ void __launch_bounds__(384, 2)
+__device__ __forceinline__ Column blend_column(const ColumnTap* __restrict__ taps, int count,
+                                               int stride, const Reach& reach,
+                                               const Sums* shared) {
+    if (count == 1) return blend_taps<1>(taps, count, stride, reach, shared);
+    if (count == 2) return blend_taps<2>(taps, count, stride, reach, shared);
+    if (count == 4) return blend_taps<4>(taps, count, stride, reach, shared);
+    return blend_taps<0>(taps, count, stride, reach, shared);
+}
+
+extern "C" __global__ void __launch_bounds__(320, 2)
 separable(const STORED* __restrict__ x, STORED* __restrict__ out,
           const int* __restrict__ first, const int64* __restrict__ row_source,
           const SUM* __restrict__ row_weight,  // of lists or stencils
-          // where each row begins in an image of out, and what it lacks
+          // where each row begins in an image of out, in bytes, and what it lacks
           const int64* __restrict__ target, const SUM* __restrict__ row_missing,
           const ColumnTap* __restrict__ column_taps, const SUM* __restrict__ cell_missing,
           const Tile* __restrict__ tiles,
@@ -126,7 +158,7 @@ separable(const STORED* __restrict__ x, STORED* __restrict__ out,
     const Layout layout = {(int)layout_stride, (int)run, (int)pitch};
     const RowTables rows = {first, row_source, row_weight, stencil != 0};
     const Divisor by_phases(phases);
-    const SUM pad = (SUM)pad_value;
+    const bool padded = pad_value != 0;
     for (int64 block = blockIdx.x; block < blocks; block += gridDim.x) {
         const int64 group = block / tile_count % groups, image = block / tile_count / groups;
         const int64 row = group * ROWS;
@@ -154,15 +186,15 @@ separable(const STORED* __restrict__ x, STORED* __restrict__ out,
             const int entry = cell * (int)phases + node - reach.turn * (int)phases;
             Column column =
                 blend_column(column_taps + entry * (int)taps, taps, stride, reach, shared);
-            if (pad != 0) {
+            if (padded) {
                 column.missing += cell_missing[cell];
                 for (int k = 0; k < ROWS; ++k)
-                    column.sums.of[k] += padding(missing[k], column.missing, pad);
+                    column.sums.of[k] += padding(missing[k], column.missing, (SUM)pad_value);
             }
-            STORED* to = image_of_out + cell * plane_out + node;
+            char* to = (char*)(image_of_out + cell * plane_out + node);
 #pragma unroll
             for (int k = 0; k < ROWS; ++k)
-                if (start[k] >= 0) narrow(column.sums.of[k], to[start[k]]);
+                if (start[k] >= 0) narrow(column.sums.of[k], *(STORED*)(to + start[k]));
         }
         __syncthreads();
     }

@@ -10,7 +10,8 @@ struct Axis {
 
 struct Map { int64 p, q, d; };
 
-__device__ __forceinline__ int64 floor_divide(int64 a, int64 b) {
+template <class Integer>
+__device__ __forceinline__ Integer floor_divide(Integer a, Integer b) {
     return a / b - (a % b < 0);
 }
 
@@ -96,9 +97,9 @@ struct Span { int first, last; };
 __device__ __forceinline__ Span reach(int rest, int q, int d, int cells, Span span) {
     if (q == 0) return rest > -d && rest < d ? span : Span{0, 0};
     if (q < 0) { q = -q; rest = -rest; }
-    const int low = (int)floor_divide(-d - rest, q) + 1, high = -(int)floor_divide(rest - d, q) - 1;
-    const int first = (int)-floor_divide(-(low + cells - 1), 2);
-    const int last = (int)floor_divide(high + cells - 1, 2) + 1;
+    const int low = floor_divide(-d - rest, q) + 1, high = -floor_divide(rest - d, q) - 1;
+    const int first = -floor_divide(-(low + cells - 1), 2);
+    const int last = floor_divide(high + cells - 1, 2) + 1;
     return {max(first, span.first), min(last, span.last)};
 }
 
@@ -146,6 +147,7 @@ windows_adjoint(const STORED* __restrict__ g, const int64* __restrict__ index,
         const int64 last = min(first + SAMPLES * (int64)blockDim.x, h_in * w_in);
         SUM sums[SAMPLES] = {};
         int node_y[SAMPLES], node_x[SAMPLES];
+#pragma unroll
         for (int k = 0; k < SAMPLES; ++k) {
             const int64 sample = min(first + k * (int64)blockDim.x + threadIdx.x, last - 1);
             node_y[k] = sample / w_in, node_x[k] = sample % w_in;
@@ -172,6 +174,7 @@ windows_adjoint(const STORED* __restrict__ g, const int64* __restrict__ index,
                 }
             }
         }
+#pragma unroll
         for (int k = 0; k < SAMPLES; ++k) {
             const int64 sample = first + k * (int64)blockDim.x + threadIdx.x;
             if (sample < last) narrow(sums[k], out[plane * h_in * w_in + sample]);
