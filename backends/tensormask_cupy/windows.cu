@@ -126,7 +126,7 @@ __device__ __forceinline__ bool touches(const Axis& axis, const Map& map, int64 
 // their order and writes each sample once: deterministic, summed in SUM, zero where nothing reads.
 constexpr int SAMPLES = 8;
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
 windows_adjoint(const STORED* __restrict__ g, const int64* __restrict__ index,
                 const int64* __restrict__ order, const int64* __restrict__ start,
                 STORED* __restrict__ out,
