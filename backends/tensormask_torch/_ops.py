@@ -8,7 +8,9 @@ that is a half type.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -32,7 +34,8 @@ def transform(
 ) -> Tensor:  # fmt: skip
     """Return (N, *shape_out) from ``x`` (N, V, U, H, W)."""
     plan = _plan(x.shape[1:], shape_out, ratios, mode, vu_border, pad_value)
-    return _dense.transform(x, plan)
+    out: Tensor = _kernels(x)[0].transform(x, plan)
+    return out
 
 
 @torch.library.custom_op("tensormask::transform_adjoint", mutates_args=())
@@ -41,7 +44,8 @@ def transform_adjoint(
 ) -> Tensor:
     """Return the adjoint (N, *shape_in) of the linear part at ``g`` (N, *shape_out)."""
     plan = _plan(shape_in, g.shape[1:], ratios, mode, vu_border)
-    return _dense.transform_adjoint(g, plan)
+    out: Tensor = _kernels(g)[0].transform_adjoint(g, plan)
+    return out
 
 
 @torch.library.custom_op("tensormask::windows", mutates_args=())
@@ -52,7 +56,8 @@ def windows(
     """Return the windows (K, *window_out) of ``x`` (N, V, U, H, W) at ``index`` (K, 3)."""
     _check_batch(index, x.shape[0])
     plan = _plan(x.shape[1:], (*window_out, 0, 0), ratios, mode, vu_border, pad_value)
-    return _sparse.windows(x, plan, index)
+    out: Tensor = _kernels(x)[1].windows(x, plan, index)
+    return out
 
 
 @torch.library.custom_op("tensormask::windows_adjoint", mutates_args=())
@@ -63,7 +68,22 @@ def windows_adjoint(
     """Return the adjoint ``shape_in`` = (N, V, U, H, W) at ``g`` (K, V_out, U_out)."""
     _check_batch(index, shape_in[0])
     plan = _plan(shape_in[1:], (*g.shape[1:], 0, 0), ratios, mode, vu_border)
-    return _sparse.windows_adjoint(g, plan, index, shape_in[0])
+    out: Tensor = _kernels(g)[1].windows_adjoint(g, plan, index, shape_in[0])
+    return out
+
+
+def _kernels(x: Tensor) -> tuple[Any, Any]:
+    """Return the modules with the dense and the sparse functions for the device of ``x``."""
+    if x.is_cuda and _has_triton():
+        from tensormask_torch import _triton_dense, _triton_sparse  # noqa: PLC0415  (needs triton)
+
+        return _triton_dense, _triton_sparse
+    return _dense, _sparse
+
+
+@lru_cache(maxsize=1)
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def _plan(

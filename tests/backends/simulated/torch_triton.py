@@ -1,4 +1,4 @@
-"""The Triton kernels in Triton's interpreter; a process of its own runs this, see test_torch_triton.
+"""The Triton kernels, interpreted; a process of its own runs this, see test_torch_triton.
 
 The interpreter is chosen by TRITON_INTERPRET=1 before triton is imported. Kernels then take CPU
 tensors, so what a CUDA tensor would reach is called by name here.
@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 import triton
-from tensormask_torch import _ops, _triton_dense, _triton_sparse, _triton_tables, _triton_tiles
 
 from tensormask_core import get_backend
 from tensormask_core.plan import Plan
 from tensormask_core.testing import Case, conformance_suite
 from tensormask_core.testing.checks import CHECKS, HALF
 from tensormask_core.units import Units
+from tensormask_torch import _ops, _triton_dense, _triton_sparse, _triton_tables, _triton_tiles
 
 AGREEMENT = [
     "transform_matches_oracle",
@@ -28,6 +28,7 @@ AGREEMENT = [
     "infinite_padding_stays_outside",
 ]
 OF_HALF = [*AGREEMENT, *(name for name in CHECKS if CHECKS[name].dtypes == HALF)]
+QUICK_OF_HALF = [name for name in OF_HALF if name != "half_sums_windows_in_float32"]
 SWAP = Case((3, 5), (9, 7), Units(2, 1), Units(1, 2), pad_value=-6.0, batch=2)
 INDEX = torch.tensor([[0, 0, 1], [1, 1, 0], [1, -1, 9], [0, 0, 1]])
 NUMPY = get_backend("numpy")
@@ -53,13 +54,13 @@ BACKEND = Interpreted()
 
 
 def suite(dtype: str, **options: Any) -> type:
-    return conformance_suite(BACKEND, dtypes=(dtype,), **{"max_examples": 6, **options})
+    return conformance_suite(BACKEND, dtypes=(dtype,), **{"max_examples": 3, **options})
 
 
 TestFloat32 = suite("float32")
-TestFloat64 = suite("float64", checks=AGREEMENT, max_examples=20)
+TestFloat64 = suite("float64", checks=AGREEMENT, max_examples=12)
 TestFloat16 = suite("float16", checks=OF_HALF)
-TestBfloat16 = suite("bfloat16", checks=OF_HALF)
+TestBfloat16 = suite("bfloat16", checks=QUICK_OF_HALF)
 
 
 def seeded(*shape: Any, dtype: Any = torch.float64) -> Any:
@@ -134,7 +135,10 @@ def test_images_beyond_2_to_the_31_elements_are_found() -> None:
     x.copy_(seeded(2, *plan.shape_in))
     far = x.double().contiguous().numpy()
     torch.testing.assert_close(
-        BACKEND.transform(x, plan).double().numpy(), NUMPY.transform(far, plan), rtol=2e-3, atol=0.01
+        BACKEND.transform(x, plan).double().numpy(),
+        NUMPY.transform(far, plan),
+        rtol=2e-3,
+        atol=0.01,
     )
     at = NUMPY.windows(far, plan, INDEX.numpy())
     torch.testing.assert_close(
@@ -148,7 +152,9 @@ def test_columns_beyond_2_to_the_31_elements_are_found() -> None:
     x = storage.as_strided((1, 2, 2, 2, 2), (0, 2, 2**31, 4, 1))
     x.copy_(seeded(1, 2, 2, 2, 2))
     far = NUMPY.transform(x.double().contiguous().numpy(), plan)
-    np.testing.assert_allclose(BACKEND.transform(x, plan).double().numpy(), far, rtol=2e-3, atol=0.01)
+    np.testing.assert_allclose(
+        BACKEND.transform(x, plan).double().numpy(), far, rtol=2e-3, atol=0.01
+    )
 
 
 def test_infinite_samples_stay_where_they_are_read() -> None:
