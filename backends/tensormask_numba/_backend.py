@@ -1,0 +1,129 @@
+"""The four functions of a backend: numpy arrays by compiled kernels, device arrays by CUDA."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tensormask_core.plan import Plan
+from tensormask_core.taps import cell_taps, grid_taps
+from tensormask_numba._plans import Work, adjoint_work, transform_work
+from tensormask_numba._threads import run_in_threads
+from tensormask_numba._windows import add_windows, read_windows
+
+Array = NDArray[Any]
+
+_WORTH_THREADS = 1 << 16  # samples, below which starting a thread takes longer than it saves
+
+
+class NumbaBackend:
+    """Transforms numpy arrays on all cores, and arrays that CUDA can read on their device."""
+
+    name = "numba"
+
+    @cached_property
+    def _device(self) -> Any:
+        from tensormask_numba._cuda import CudaKernels  # noqa: PLC0415  (loaded when it is needed)
+
+        return CudaKernels()
+
+    def transform(self, x: Any, plan: Plan) -> Any:
+        """Return the output (N, *plan.shape_out)."""
+        if not isinstance(x, np.ndarray):
+            return self._device.transform(x, plan)
+        if not x.size:
+            return np.full((x.shape[0], *plan.shape_out), plan.pad_value, x.dtype)
+        out = _dense(x, plan.shape_out, transform_work, plan)
+        if not np.isfinite(plan.pad_value):
+            np.copyto(out, plan.pad_value, where=_outside(plan))
+        return out.astype(x.dtype, copy=False)
+
+    def transform_adjoint(self, g: Any, plan: Plan) -> Any:
+        """Return the adjoint (N, *plan.shape_in) at ``g`` (N, *plan.shape_out)."""
+        if not isinstance(g, np.ndarray):
+            return self._device.transform_adjoint(g, plan)
+        if not g.size:
+            return np.zeros((g.shape[0], *plan.shape_in), g.dtype)
+        return _dense(g, plan.shape_in, adjoint_work, plan).astype(g.dtype, copy=False)
+
+    def windows(self, x: Any, plan: Plan, index: Any) -> Any:
+        """Return the windows (K, *plan.window_out) at ``index`` (K, 3)."""
+        if not isinstance(x, np.ndarray):
+            return self._device.windows(x, plan, index)
+        _check_batch(index, x.shape[0])
+        source, places = _computable(x), index.astype(np.int64)
+        out = np.full((len(places), *plan.window_out), plan.pad_value, source.dtype)
+        if not x.size:
+            return out.astype(x.dtype, copy=False)
+        arguments = (*_sides(plan), plan.node_map, source.dtype.type(plan.pad_value), out)
+
+        def read(begin: int, end: int) -> None:
+            read_windows(source.reshape(-1), plan.shape_in, places, *arguments, begin, end)
+
+        run_in_threads(read, len(places), worth=out.size > _WORTH_THREADS)
+        return out.astype(x.dtype, copy=False)
+
+    def windows_adjoint(self, g: Any, plan: Plan, index: Any, batch: int) -> Any:
+        """Return the adjoint (batch, *plan.shape_in) at ``g`` (K, *plan.window_out)."""
+        if not isinstance(g, np.ndarray):
+            return self._device.windows_adjoint(g, plan, index, batch)
+        _check_batch(index, batch)
+        order = np.argsort(index[:, 0], kind="stable")
+        places, values = index[order].astype(np.int64), _computable(g[order])
+        starts = np.searchsorted(places[:, 0], np.arange(batch + 1))
+        out = np.zeros((batch, *plan.shape_in), values.dtype)
+
+        def add(begin: int, end: int) -> None:
+            arguments = (*_sides(plan), plan.node_map, out.reshape(-1))
+            add_windows(values, plan.shape_in, places, starts, *arguments, begin, end)
+
+        if out.size:
+            run_in_threads(add, batch * plan.window_in[0], worth=g.size > _WORTH_THREADS)
+        return out.astype(g.dtype, copy=False)
+
+
+def _dense(x: Array, shape: tuple[int, ...], work_of: Any, plan: Plan) -> Array:
+    """Do all tasks of a dense kernel, on contiguous arrays of the dtype to compute in."""
+    source = _computable(x)
+    work: Work = work_of(plan, source.dtype)
+    out = np.empty((len(x), *shape), source.dtype)
+
+    def some(begin: int, end: int) -> None:
+        work.kernel(
+            source.reshape(-1), out.reshape(-1), plan.shape_in, plan.shape_out, *work.tables,
+            work.buffers(), begin, end,
+        )  # fmt: skip
+
+    run_in_threads(some, len(x) * work.tasks, worth=x.size + out.size > _WORTH_THREADS)
+    return out
+
+
+def _computable(x: Array) -> Array:
+    """Return a contiguous array of float32, or of float64 if it is one."""
+    return np.ascontiguousarray(x, dtype=np.result_type(x.dtype, np.float32))
+
+
+def _sides(plan: Plan) -> Any:
+    """Return the taps between cells along both pairs of axes."""
+    return tuple((t.index, t.weight, t.inside) for t in (cell_taps(plan, 0), cell_taps(plan, 1)))
+
+
+def _outside(plan: Plan) -> Array:
+    """Return where (V', U', H', W') anything outside is read."""
+    down, across = (
+        cell_taps(plan, axis).inside[:, None] & grid_taps(plan, axis).inside.T for axis in range(2)
+    )
+    inside: Array = down[:, None, :, None] & across[None, :, None, :]
+    return ~inside
+
+
+def _check_batch(index: Array, batch: int) -> None:
+    wrong = np.flatnonzero((index[:, 0] < 0) | (index[:, 0] >= batch))
+    if len(wrong):
+        raise IndexError(
+            f"index expects batch indices in [0, {batch}), got {index[wrong[0], 0]} in row "
+            f"{wrong[0]}; only y and x may lie outside"
+        )

@@ -1,0 +1,202 @@
+"""A plan laid out for the kernels: which kernel does it, and its tables as offsets in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tensormask_core.plan import Plan
+from tensormask_numba import _adjoint, _transform
+from tensormask_numba._tables import (
+    Blend,
+    Rows,
+    Runs,
+    pairs_of,
+    rows_of,
+    runs_of,
+    shifts_of,
+    whole_stride,
+)
+
+Array = NDArray[Any]
+
+# Of one of the two planes of a task of the transform: both, and what is written, fit in an L2.
+_PLANE_BYTES = 1 << 18
+# Of all planes of a task of the adjoint, and the most cells u it owns: each saves reading twice.
+_PLANES_BYTES, _MOST_CELLS = 1 << 20, 4
+
+
+class Work(NamedTuple):
+    """A kernel and its arguments.
+
+    Attributes:
+        kernel: takes x, out, the extents of both, the tables, buffers, and a range of tasks.
+        tasks: how many tasks an image has.
+        tables: the arguments that do not change.
+        buffers: makes the intermediates of one thread.
+    """
+
+    kernel: Callable[..., None]
+    tasks: int
+    tables: tuple[Any, ...]
+    buffers: Callable[[], Any]
+
+
+@lru_cache(maxsize=64)
+def transform_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
+    """Return how to transform in ``dtype``."""
+    rows = rows_of(plan, dtype)
+    group, nodes = _longest_run(rows), plan.grid_out[0]
+    longest = max(plan.grid_in[1] + 2, whole_stride(plan) * plan.grid_out[1])
+    chunk = max(1, min(_PLANE_BYTES // (dtype.itemsize * group * longest), nodes))
+    pad = finite(plan.pad_value, dtype)
+    kernel, columns, buffers = _transform_columns(plan, dtype, group * chunk, chunk)
+    tasks = (len(rows.run) - 1) * -(-nodes // chunk)
+    return Work(kernel, tasks, (chunk, pad, _input_rows(plan, rows, pad), columns), buffers)
+
+
+@lru_cache(maxsize=64)
+def adjoint_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
+    """Return how to apply the adjoint in ``dtype``."""
+    rows = rows_of(plan, dtype)
+    extent = 2 * _longest_run(rows) * plan.grid_out[0] * plan.grid_in[1]  # of one cell's planes
+    kernel, columns, cells, buffers = _adjoint_columns(plan, dtype, extent)
+    tasks = -(-plan.window_in[1] // cells)
+    return Work(kernel, tasks, (_output_rows(plan, rows), columns), buffers)
+
+
+def finite(pad_value: float, dtype: np.dtype[Any]) -> Any:
+    """Return what kernels pad with: an infinite value is written where it belongs afterwards."""
+    return dtype.type(pad_value if np.isfinite(pad_value) else 0.0)
+
+
+def _transform_columns(plan: Plan, dtype: np.dtype[Any], plane: int, chunk: int) -> Any:
+    """Return kernel, tables and buffers for the kind of columns; a plane has ``plane`` rows."""
+    pad, width = finite(plan.pad_value, dtype), plan.grid_in[1]
+    if whole_stride(plan) == 1:
+        blend, _ = shifts_of(plan, dtype)
+        offset = (blend.source & 1) * (plane * width) + blend.shift
+        span = _spans(blend, width)
+        shifted = (blend.start, offset, blend.shift, blend.weight, blend.missing * pad)
+        tables: Any = (*shifted, span, _cells(blend.start, blend.source), _inside(span))
+        return _transform.transform_shifted, tables, lambda: np.empty(2 * plane * width, dtype)
+    if _has_runs(plan, dtype):
+        runs, total = runs_of(plan, dtype), whole_stride(plan) * plan.grid_out[1]
+        bounds = _bounds(runs, total, width)
+        read = (runs.u, runs.cell, runs.node, runs.share, runs.weight.ravel(), bounds)
+        extent = (2 * plane + 1) * (width + 2)
+        return (
+            _transform.transform_runs,
+            (*read, _inside_runs(runs, bounds)),
+            lambda: (np.full(extent, pad), np.empty(chunk * total, dtype)),
+        )
+    blend, _ = pairs_of(plan, dtype)
+    cell, node = np.divmod(blend.source, width)
+    offset = (cell & 1) * (plane * width) + node
+    cells = _cells(blend.start[:: plan.grid_out[1]], cell)
+    tables = (blend.start, offset, blend.weight, blend.missing * pad, cells)
+    return _transform.transform_pairs, tables, lambda: np.empty(2 * plane * width, dtype)
+
+
+def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int) -> Any:
+    """Return kernel, tables, cells u per task and buffers; a cell's planes have that extent."""
+    width_out, step = plan.grid_out[1], plan.grid_out[0] * plan.grid_out[1]
+    if whole_stride(plan) == 1:
+        _, spread = shifts_of(plan, dtype)
+        offset = spread.source * step + spread.shift
+        span = _spans(spread, width_out)
+        tables: Any = (spread.start, offset, spread.shift, spread.weight, span)
+        return _adjoint.adjoint_shifted, tables, 1, lambda: np.empty(extent, dtype)
+    if _has_runs(plan, dtype):
+        runs = runs_of(plan, dtype)
+        readers = _readers(runs, plan.window_in[1])
+        cells = max(1, min(_PLANES_BYTES // (extent * dtype.itemsize), _MOST_CELLS))
+        row = whole_stride(plan) * step + 2
+        return (
+            _adjoint.adjoint_runs,
+            (runs.u, readers, runs.cell, runs.node, runs.share, runs.weight.ravel()),
+            cells,
+            lambda: (np.empty((cells, extent), dtype), np.zeros(row, dtype)),
+        )
+    _, spread = pairs_of(plan, dtype)
+    cell, node = np.divmod(spread.source, width_out)
+    tables = (spread.start, cell * step + node, spread.weight)
+    return _adjoint.adjoint_pairs, tables, 1, lambda: np.empty(extent, dtype)
+
+
+def _input_rows(plan: Plan, rows: Rows, pad: Any) -> Any:
+    """Return the tables of rows of the transform."""
+    _, u, h, w = plan.shape_in
+    cell, node = np.divmod(rows.blend.source, h)
+    offset = (cell * u * h + node) * w
+    blend = (rows.blend.start, offset, rows.blend.weight, rows.blend.missing * pad)
+    return blend, rows.run, rows.low, rows.reach
+
+
+def _output_rows(plan: Plan, rows: Rows) -> Any:
+    """Return the tables of rows of the adjoint, which keeps two runs in turns."""
+    height, width = plan.grid_out[0], plan.grid_in[1]
+    cell, node = np.divmod(rows.spread.source, height)
+    run = np.searchsorted(rows.run, cell, side="right") - 1
+    row = ((run & 1) * _longest_run(rows) + cell - rows.run[run]) * height + node
+    spread = (rows.spread.start, row * width, rows.spread.weight, rows.spread.missing)
+    return spread, rows.run, rows.low, rows.reach
+
+
+def _longest_run(rows: Rows) -> int:
+    return int(np.diff(rows.run).max())
+
+
+def _has_runs(plan: Plan, dtype: np.dtype[Any]) -> bool:
+    """Return whether cells read consecutive nodes, most of them in runs as long as the stride."""
+    stride = whole_stride(plan)
+    most = 2 * (plan.window_out[1] + stride)
+    return stride > 1 and len(runs_of(plan, dtype).node) * stride <= most
+
+
+def _spans(blend: Blend, width: int) -> Array:
+    """Return, (D, 4), the columns x where any entry stays in its row and, within, where all do."""
+    spans = np.full((len(blend.missing), 4), width)
+    some = np.diff(blend.start) > 0
+    low, high = blend.shift[blend.start[:-1][some]], blend.shift[blend.start[1:][some] - 1]
+    spans[some] = np.stack((-high, -low, width - high, width - low), -1).clip(0, width)
+    return spans
+
+
+def _inside(span: Array) -> Array:
+    """Return the first and the last + 1 of the output cells u that read anything."""
+    some = np.flatnonzero(span[:, 0] < span[:, 3])
+    return np.array([some[0], some[-1] + 1] if len(some) else [0, 0])
+
+
+def _cells(start: Array, cell: Array) -> Array:
+    """Return the first and the last + 1 of the input cells u that each output cell reads."""
+    cells = np.zeros((len(start) - 1, 2), np.int64)
+    some = np.diff(start) > 0
+    if some.any():
+        cells[some, 0] = np.minimum.reduceat(cell, start[:-1][some])
+        cells[some, 1] = np.maximum.reduceat(cell, start[:-1][some]) + 1
+    return cells
+
+
+def _bounds(runs: Runs, total: int, width: int) -> Array:
+    """Return, (R, 2), the t from and to which a run reads any node."""
+    before = (runs.share[:, 1] > 0).astype(np.int64)
+    return np.stack((-before - runs.node, width - runs.node), -1).clip(0, total)
+
+
+def _inside_runs(runs: Runs, bounds: Array) -> Array:
+    """Return the first and the last + 1 of the output cells u whose runs read anything."""
+    some = np.flatnonzero(bounds[:, 0] < bounds[:, 1])
+    return np.array([runs.u[some[0]], runs.u[some[-1] + 1]] if len(some) else [0, 0])
+
+
+def _readers(runs: Runs, cells: int) -> Array:
+    """Return the first and the last + 1 of the runs that read each input cell u, (U, 2)."""
+    reads = (runs.cell[:, :, None] == np.arange(cells)).any(1)  # (R, U)
+    bounds = np.stack((reads.argmax(0), len(reads) - reads[::-1].argmax(0)), -1)
+    return np.where(reads.any(0)[:, None], bounds, 0)
