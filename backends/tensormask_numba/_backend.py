@@ -12,6 +12,8 @@ from tensormask_core.plan import Plan
 from tensormask_core.taps import cell_taps, grid_taps
 from tensormask_numba._plans import Work, adjoint_work, transform_work
 from tensormask_numba._threads import run_in_threads
+from tensormask_numba._window_plans import between_cells, window_runs
+from tensormask_numba._window_runs import add_runs, read_runs
 from tensormask_numba._windows import add_windows, read_windows
 
 Array = NDArray[Any]
@@ -54,16 +56,9 @@ class NumbaBackend:
         if not isinstance(x, np.ndarray):
             return self._device.windows(x, plan, index)
         _check_batch(index, x.shape[0])
-        source, places = _computable(x), index.astype(np.int64)
-        out = np.full((len(places), *plan.window_out), plan.pad_value, source.dtype)
         if not x.size:
-            return out.astype(x.dtype, copy=False)
-        arguments = (*_sides(plan), plan.node_map, source.dtype.type(plan.pad_value), out)
-
-        def read(begin: int, end: int) -> None:
-            read_windows(source.reshape(-1), plan.shape_in, places, *arguments, begin, end)
-
-        run_in_threads(read, len(places), worth=out.size > _WORTH_THREADS)
+            return np.full((len(index), *plan.window_out), plan.pad_value, x.dtype)
+        out = _read_windows(_computable(x), plan, index.astype(np.int64))
         return out.astype(x.dtype, copy=False)
 
     def windows_adjoint(self, g: Any, plan: Plan, index: Any, batch: int) -> Any:
@@ -72,17 +67,8 @@ class NumbaBackend:
             return self._device.windows_adjoint(g, plan, index, batch)
         _check_batch(index, batch)
         order = np.argsort(index[:, 0], kind="stable")
-        places, values = index[order].astype(np.int64), _computable(g[order])
-        starts = np.searchsorted(places[:, 0], np.arange(batch + 1))
-        out = np.zeros((batch, *plan.shape_in), values.dtype)
-
-        def add(begin: int, end: int) -> None:
-            arguments = (*_sides(plan), plan.node_map, out.reshape(-1))
-            add_windows(values, plan.shape_in, places, starts, *arguments, begin, end)
-
-        if out.size:
-            run_in_threads(add, batch * plan.window_in[0], worth=g.size > _WORTH_THREADS)
-        return out.astype(g.dtype, copy=False)
+        values, places = _computable(g[order]), index[order].astype(np.int64)
+        return _add_windows(values, plan, places, batch).astype(g.dtype, copy=False)
 
 
 def _dense(x: Array, shape: tuple[int, ...], work_of: Any, plan: Plan) -> Array:
@@ -106,9 +92,44 @@ def _computable(x: Array) -> Array:
     return np.ascontiguousarray(x, dtype=np.result_type(x.dtype, np.float32))
 
 
-def _sides(plan: Plan) -> Any:
-    """Return the taps between cells along both pairs of axes."""
-    return tuple((t.index, t.weight, t.inside) for t in (cell_taps(plan, 0), cell_taps(plan, 1)))
+def _read_windows(x: Array, plan: Plan, index: Array) -> Array:
+    """Return the windows at ``index`` of a contiguous array."""
+    out = np.empty((len(index), *plan.window_out), x.dtype)
+    runs = window_runs(plan, x.dtype) if np.isfinite(plan.pad_value) else None
+    pad = x.dtype.type(plan.pad_value)
+
+    def read(begin: int, end: int) -> None:
+        flat = x.reshape(-1)
+        if runs:
+            arguments = (index, runs.rows, runs.columns, runs.buffers(pad), pad)
+            read_runs(flat, out.reshape(-1), plan.shape_in, *arguments, begin, end)
+        else:
+            sides = (between_cells(plan, 0), between_cells(plan, 1))
+            read_windows(flat, plan.shape_in, index, *sides, plan.node_map, pad, out, begin, end)
+
+    run_in_threads(read, len(index), worth=out.size > _WORTH_THREADS)
+    return out
+
+
+def _add_windows(g: Array, plan: Plan, index: Array, batch: int) -> Array:
+    """Return the adjoint at contiguous windows that are sorted by image."""
+    out = np.zeros((batch, *plan.shape_in), g.dtype)
+    if not out.size or not g.size:
+        return out
+    starts = np.searchsorted(index[:, 0], np.arange(batch + 1))
+    runs = window_runs(plan, g.dtype)
+
+    def add(begin: int, end: int) -> None:
+        flat = out.reshape(-1)
+        if runs:
+            arguments = (index, starts, runs.rows, runs.columns, runs.buffers(), runs.readers)
+            add_runs(g.reshape(-1), flat, plan.shape_in, *arguments, begin, end)
+        else:
+            sides = (between_cells(plan, 0), between_cells(plan, 1))
+            add_windows(g, plan.shape_in, index, starts, *sides, plan.node_map, flat, begin, end)
+
+    run_in_threads(add, batch * plan.window_in[0], worth=g.size > _WORTH_THREADS)
+    return out
 
 
 def _outside(plan: Plan) -> Array:

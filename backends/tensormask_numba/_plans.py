@@ -85,9 +85,9 @@ def _transform_columns(plan: Plan, dtype: np.dtype[Any], plane: int, chunk: int)
         tables: Any = (*shifted, span, _cells(blend.start, blend.source), _inside(span))
         return _transform.transform_shifted, tables, lambda: np.empty(2 * plane * width, dtype)
     if _has_runs(plan, dtype):
-        runs, total = runs_of(plan, dtype), whole_stride(plan) * plan.grid_out[1]
+        runs, total = _strided_runs(plan, dtype), whole_stride(plan) * plan.grid_out[1]
         bounds = _bounds(runs, total, width)
-        read = (runs.u, runs.cell, runs.node, runs.share, runs.weight.ravel(), bounds)
+        read = (runs.u, runs.cell, runs.node, runs.share, _weights(runs, plan), bounds)
         extent = (2 * plane + 1) * (width + 2)
         return (
             _transform.transform_runs,
@@ -112,13 +112,13 @@ def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int) -> Any:
         tables: Any = (spread.start, offset, spread.shift, spread.weight, span)
         return _adjoint.adjoint_shifted, tables, 1, lambda: np.empty(extent, dtype)
     if _has_runs(plan, dtype):
-        runs = runs_of(plan, dtype)
+        runs = _strided_runs(plan, dtype)
         readers = _readers(runs, plan.window_in[1])
         cells = max(1, min(_PLANES_BYTES // (extent * dtype.itemsize), _MOST_CELLS))
         row = whole_stride(plan) * step + 2
         return (
             _adjoint.adjoint_runs,
-            (runs.u, readers, runs.cell, runs.node, runs.share, runs.weight.ravel()),
+            (runs.u, readers, runs.cell, runs.node, runs.share, _weights(runs, plan)),
             cells,
             lambda: (np.empty((cells, extent), dtype), np.zeros(row, dtype)),
         )
@@ -155,7 +155,23 @@ def _has_runs(plan: Plan, dtype: np.dtype[Any]) -> bool:
     """Return whether cells read consecutive nodes, most of them in runs as long as the stride."""
     stride = whole_stride(plan)
     most = 2 * (plan.window_out[1] + stride)
-    return stride > 1 and len(runs_of(plan, dtype).node) * stride <= most
+    return stride > 1 and len(_strided_runs(plan, dtype).node) * stride <= most
+
+
+def _strided_runs(plan: Plan, dtype: np.dtype[Any]) -> Runs:
+    """Return the runs of a dense transform, as long as the stride: they fill a row of nodes."""
+    return runs_of(plan, dtype, whole_stride(plan))
+
+
+def _weights(runs: Runs, plan: Plan) -> Array:
+    """Return, (R, 2, s * W_out + 2), each run's weights at all nodes t, framed with a 0 each."""
+    stride, length = whole_stride(plan), np.diff(runs.u)
+    weight = np.zeros((len(length), 2, plan.grid_out[1], stride), runs.weight.dtype)
+    for k in range(stride):
+        some = length > k
+        weight[some, :, :, k] = runs.weight[:, runs.u[:-1][some] + k].T[:, :, None]
+    flat = weight.reshape(len(length), 2, -1)
+    return np.pad(flat, ((0, 0), (0, 0), (1, 1))).ravel()
 
 
 def _spans(blend: Blend, width: int) -> Array:

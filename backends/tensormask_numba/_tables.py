@@ -67,8 +67,8 @@ class Runs(NamedTuple):
         u: (R + 1,) where each run begins.
         cell: (R, 2) the input cells; U where there is none.
         node: (R,) the first node that is read.
-        share: (R, 2) the weights of node t and of the one after it.
-        weight: (R, 2, s * W_out + 2) the weight of each cell at each t from -1 on, 0 at both ends.
+        share: (R, 2) the weights of that node and of the one after it.
+        weight: (2, U_out) the weights of the two input cells in each output cell.
     """
 
     u: Array
@@ -112,26 +112,19 @@ def shifts_of(plan: Plan, dtype: np.dtype[Any]) -> tuple[Blend, Blend]:
     return blend, _transposed(blend, plan.window_in[1])
 
 
-def runs_of(plan: Plan, dtype: np.dtype[Any]) -> Runs:
-    """Return the runs of output cells of a plan with a whole stride."""
-    cells, stride = cell_taps(plan, 1), whole_stride(plan)
+def runs_of(plan: Plan, dtype: np.dtype[Any], longest: int) -> Runs:
+    """Return the runs of at most ``longest`` output cells of a plan with a whole stride."""
+    cells = cell_taps(plan, 1)
     node, share = _nodes(plan)
     low = _lower_cell(cells)
     begins = (np.diff(low, prepend=-2) != 0) | (np.diff(node, prepend=node[:1]) != 1)
     begins |= np.diff(share[:, 1], prepend=-1) != 0
-    first = _at_most(stride, np.flatnonzero(begins), len(low))
-    length = np.diff(np.append(first, len(low)))
+    first = _at_most(longest, np.flatnonzero(begins), len(low))
     cell = np.stack((low, low + 1), -1)[first]
     cell[(cell < 0) | (cell >= plan.window_in[1])] = plan.window_in[1]
     upper = _upper_weight(cells)
-    weight = np.zeros((len(first), 2, plan.grid_out[1], stride))
-    for k in range(stride):
-        some = length > k
-        above = upper[first[some] + k][:, None]
-        weight[some, 0, :, k], weight[some, 1, :, k] = 1 - above, above
-    flat = np.pad(weight.reshape(len(first), 2, -1), ((0, 0), (0, 0), (1, 1)))
-    u = np.append(first, len(low))
-    return Runs(u, cell, node[first], share[first].astype(dtype), flat.astype(dtype))
+    weight = np.stack((1 - upper, upper)).astype(dtype)
+    return Runs(np.append(first, len(low)), cell, node[first], share[first].astype(dtype), weight)
 
 
 def _pairs(plan: Plan, axis: int, dtype: np.dtype[Any]) -> Blend:

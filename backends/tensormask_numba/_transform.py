@@ -160,7 +160,8 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, s
                         row, (y - y_first) * total, total, planes,
                         2 * plane + node[r] + 1 if cell[r, 0] == U else low + at,
                         2 * plane + node[r] + 1 if cell[r, 1] == U else high + at,
-                        weight, 2 * r * (total + 2) + 1, (bounds[r, 0], bounds[r, 1]), (share[r, 0], share[r, 1]), pad,
+                        weight, 2 * r * (total + 2) + 1, (bounds[r, 0], bounds[r, 1]),
+                        (share[r, 0], share[r, 1]), pad,
                     )  # fmt: skip
                 to = ((n * V_out + v) * U_out + u) * step
                 for i in range(length):
