@@ -9,7 +9,7 @@ from tensormask_torch._triton_dense_kernel import dense_kernel
 from tensormask_torch._triton_launch import compute_dtype, hold, on_device
 from tensormask_torch._triton_tables import dense_tables
 
-_ROWS = 16  # rows per program: one block of neighbours
+_ROWS = 32  # rows per program: one block of neighbours
 _PROGRAMS = 2048  # with fewer of them a large device is not busy; then rows are spread wider
 _UNROLL = 8  # row taps whose reads are in flight together
 

@@ -21,7 +21,7 @@ Array = NDArray[Any]
 Strides = tuple[int, ...]
 
 # Rows that share most of what they read follow one another: blocks of cells by nodes.
-_BLOCK_CELLS, _BLOCK_NODES = 4, 4
+_BLOCK_CELLS, _BLOCK_NODES = 4, 8
 
 
 class Pairs(NamedTuple):

@@ -130,9 +130,9 @@ def test_gradients_and_indices_may_be_strided() -> None:
 def test_images_beyond_2_to_the_31_elements_are_found() -> None:
     plan = SWAP.plan
     storage = torch.empty(2**31 + 10_000, dtype=torch.float16)  # only pages that are touched exist
-    strides = (2**31 - 7, *torch.empty(plan.shape_in).stride())
-    x = storage.as_strided((2, *plan.shape_in), strides)
-    x.copy_(seeded(2, *plan.shape_in))
+    strides = (2**30 + 1000, *torch.empty(plan.shape_in).stride())
+    x = storage.as_strided((3, *plan.shape_in), strides)
+    x.copy_(seeded(3, *plan.shape_in))
     far = x.double().contiguous().numpy()
     torch.testing.assert_close(
         BACKEND.transform(x, plan).double().numpy(),
@@ -140,9 +140,10 @@ def test_images_beyond_2_to_the_31_elements_are_found() -> None:
         rtol=2e-3,
         atol=0.01,
     )
-    at = NUMPY.windows(far, plan, INDEX.numpy())
+    index = INDEX + torch.tensor([1, 0, 0])
+    at = NUMPY.windows(far, plan, index.numpy())
     torch.testing.assert_close(
-        BACKEND.windows(x, plan, INDEX).double().numpy(), at, rtol=2e-3, atol=0.01
+        BACKEND.windows(x, plan, index).double().numpy(), at, rtol=2e-3, atol=0.01
     )
 
 
@@ -157,13 +158,20 @@ def test_columns_beyond_2_to_the_31_elements_are_found() -> None:
     )
 
 
-def test_infinite_samples_stay_where_they_are_read() -> None:
-    x = seeded(1, *SWAP.plan.shape_in)
-    x[0, 1, 2, 4, 3] = float("-inf")
-    out, at = BACKEND.transform(x, SWAP.plan), BACKEND.windows(x, SWAP.plan, INDEX[:1])
-    assert not out.isnan().any()
-    assert not at.isnan().any()
-    assert out.isinf().any()
+def test_infinite_samples_are_weighed_where_they_are_read() -> None:
+    x = torch.full((1, *SWAP.plan.shape_in), float("-inf"))
+    expected = NUMPY.transform(torch.ones_like(x).numpy(), SWAP.but(pad_value=0.0).plan) > 0
+    assert (BACKEND.transform(x, SWAP.plan).isneginf().numpy() == expected).all()
+    assert not BACKEND.windows(x, SWAP.plan, INDEX[:1]).isnan().any()
+
+
+def test_planes_of_many_tiles_agree_with_numpy() -> None:
+    plan = SWAP.but(window=(2, 2), grid=(40, 140)).plan
+    y, x = torch.arange(20), torch.arange(0, 70, 3)[:20]
+    index = torch.stack((y % 2, y, x), 1)
+    g = seeded(20, *plan.window_out)
+    got = BACKEND.windows_adjoint(g, plan, index, 2)
+    assert_same(got, NUMPY.windows_adjoint(g.numpy(), plan, index.numpy(), 2))
 
 
 def test_a_batch_out_of_range_is_nan_and_has_no_gradient() -> None:
