@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numba import get_num_threads
 from numpy.typing import NDArray
 
 from tensormask_core.plan import Plan
@@ -22,9 +24,18 @@ _WORTH_THREADS = 1 << 16  # samples, below which starting a thread takes longer 
 
 
 class NumbaBackend:
-    """Transforms numpy arrays on all cores, and arrays that CUDA can read on their device."""
+    """Transforms numpy arrays on all cores, and arrays that CUDA can read on their device.
+
+    ``threads`` says on how many threads to run; by default it asks numba.
+    """
 
     name = "numba"
+
+    def __init__(self, threads: Callable[[], int] = get_num_threads) -> None:
+        self._threads = threads
+
+    def _run(self, task: Callable[[int, int], None], count: int, samples: int) -> None:
+        run_in_threads(task, count, self._threads() if samples > _WORTH_THREADS else 1)
 
     @cached_property
     def _device(self) -> Any:
@@ -38,7 +49,7 @@ class NumbaBackend:
             return self._device.transform(x, plan)
         if not x.size:
             return np.full((x.shape[0], *plan.shape_out), plan.pad_value, x.dtype)
-        out = _dense(x, plan.shape_out, transform_work, plan)
+        out = self._dense(x, plan.shape_out, transform_work, plan)
         if not np.isfinite(plan.pad_value):
             np.copyto(out, plan.pad_value, where=_outside(plan))
         return out.astype(x.dtype, copy=False)
@@ -49,7 +60,7 @@ class NumbaBackend:
             return self._device.transform_adjoint(g, plan)
         if not g.size:
             return np.zeros((g.shape[0], *plan.shape_in), g.dtype)
-        return _dense(g, plan.shape_in, adjoint_work, plan).astype(g.dtype, copy=False)
+        return self._dense(g, plan.shape_in, adjoint_work, plan).astype(g.dtype, copy=False)
 
     def windows(self, x: Any, plan: Plan, index: Any) -> Any:
         """Return the windows (K, *plan.window_out) at ``index`` (K, 3)."""
@@ -58,7 +69,7 @@ class NumbaBackend:
         _check_batch(index, x.shape[0])
         if not x.size:
             return np.full((len(index), *plan.window_out), plan.pad_value, x.dtype)
-        out = _read_windows(_computable(x), plan, index.astype(np.int64))
+        out = self._read_windows(_computable(x), plan, index.astype(np.int64))
         return out.astype(x.dtype, copy=False)
 
     def windows_adjoint(self, g: Any, plan: Plan, index: Any, batch: int) -> Any:
@@ -68,68 +79,75 @@ class NumbaBackend:
         _check_batch(index, batch)
         order = np.argsort(index[:, 0], kind="stable")
         values, places = _computable(g[order]), index[order].astype(np.int64)
-        return _add_windows(values, plan, places, batch).astype(g.dtype, copy=False)
+        return self._add_windows(values, plan, places, batch).astype(g.dtype, copy=False)
 
+    def _dense(self, x: Array, shape: tuple[int, ...], work_of: Any, plan: Plan) -> Array:
+        """Do all tasks of a dense kernel, on contiguous arrays of the dtype to compute in."""
+        source = _computable(x)
+        work: Work = work_of(plan, source.dtype)
+        out = np.empty((len(x), *shape), source.dtype)
 
-def _dense(x: Array, shape: tuple[int, ...], work_of: Any, plan: Plan) -> Array:
-    """Do all tasks of a dense kernel, on contiguous arrays of the dtype to compute in."""
-    source = _computable(x)
-    work: Work = work_of(plan, source.dtype)
-    out = np.empty((len(x), *shape), source.dtype)
+        def some(begin: int, end: int) -> None:
+            work.kernel(
+                source.reshape(-1), out.reshape(-1), plan.shape_in, plan.shape_out, *work.tables,
+                work.buffers(), begin, end,
+            )  # fmt: skip
 
-    def some(begin: int, end: int) -> None:
-        work.kernel(
-            source.reshape(-1), out.reshape(-1), plan.shape_in, plan.shape_out, *work.tables,
-            work.buffers(), begin, end,
-        )  # fmt: skip
+        self._run(some, len(x) * work.tasks, x.size + out.size)
+        return out
 
-    run_in_threads(some, len(x) * work.tasks, worth=x.size + out.size > _WORTH_THREADS)
-    return out
+    def _read_windows(self, x: Array, plan: Plan, index: Array) -> Array:
+        """Return the windows at ``index`` of a contiguous array."""
+        out = np.empty((len(index), *plan.window_out), x.dtype)
+        runs = window_runs(plan, x.dtype) if np.isfinite(plan.pad_value) else None
+        pad = x.dtype.type(plan.pad_value)
+
+        def read(begin: int, end: int) -> None:
+            flat = x.reshape(-1)
+            if runs:
+                arguments = (index, runs.rows, runs.columns, runs.buffers(pad), pad)
+                read_runs(flat, out.reshape(-1), plan.shape_in, *arguments, begin, end)
+            else:
+                sides = (between_cells(plan, 0), between_cells(plan, 1))
+                read_windows(
+                    flat, plan.shape_in, index, *sides, plan.node_map, pad, out, begin, end
+                )
+
+        self._run(read, len(index), out.size)
+        return out
+
+    def _add_windows(self, g: Array, plan: Plan, index: Array, batch: int) -> Array:
+        """Return the adjoint at contiguous windows that are sorted by image."""
+        out = np.zeros((batch, *plan.shape_in), g.dtype)
+        if not out.size or not g.size:
+            return out
+        starts = np.searchsorted(index[:, 0], np.arange(batch + 1))
+        runs = window_runs(plan, g.dtype)
+
+        def add(begin: int, end: int) -> None:
+            flat = out.reshape(-1)
+            if runs:
+                arguments = (index, starts, runs.rows, runs.columns, runs.buffers(), runs.readers)
+                add_runs(g.reshape(-1), flat, plan.shape_in, *arguments, begin, end)
+            else:
+                sides = (between_cells(plan, 0), between_cells(plan, 1))
+                add_windows(
+                    g, plan.shape_in, index, starts, *sides, plan.node_map, flat, begin, end
+                )
+
+        self._run(add, batch * plan.window_in[0], g.size)
+        return out
 
 
 def _computable(x: Array) -> Array:
     """Return a contiguous array of float32, or of float64 if it is one."""
-    return np.ascontiguousarray(x, dtype=np.result_type(x.dtype, np.float32))
-
-
-def _read_windows(x: Array, plan: Plan, index: Array) -> Array:
-    """Return the windows at ``index`` of a contiguous array."""
-    out = np.empty((len(index), *plan.window_out), x.dtype)
-    runs = window_runs(plan, x.dtype) if np.isfinite(plan.pad_value) else None
-    pad = x.dtype.type(plan.pad_value)
-
-    def read(begin: int, end: int) -> None:
-        flat = x.reshape(-1)
-        if runs:
-            arguments = (index, runs.rows, runs.columns, runs.buffers(pad), pad)
-            read_runs(flat, out.reshape(-1), plan.shape_in, *arguments, begin, end)
-        else:
-            sides = (between_cells(plan, 0), between_cells(plan, 1))
-            read_windows(flat, plan.shape_in, index, *sides, plan.node_map, pad, out, begin, end)
-
-    run_in_threads(read, len(index), worth=out.size > _WORTH_THREADS)
-    return out
-
-
-def _add_windows(g: Array, plan: Plan, index: Array, batch: int) -> Array:
-    """Return the adjoint at contiguous windows that are sorted by image."""
-    out = np.zeros((batch, *plan.shape_in), g.dtype)
-    if not out.size or not g.size:
-        return out
-    starts = np.searchsorted(index[:, 0], np.arange(batch + 1))
-    runs = window_runs(plan, g.dtype)
-
-    def add(begin: int, end: int) -> None:
-        flat = out.reshape(-1)
-        if runs:
-            arguments = (index, starts, runs.rows, runs.columns, runs.buffers(), runs.readers)
-            add_runs(g.reshape(-1), flat, plan.shape_in, *arguments, begin, end)
-        else:
-            sides = (between_cells(plan, 0), between_cells(plan, 1))
-            add_windows(g, plan.shape_in, index, starts, *sides, plan.node_map, flat, begin, end)
-
-    run_in_threads(add, batch * plan.window_in[0], worth=g.size > _WORTH_THREADS)
-    return out
+    dtype = np.result_type(x.dtype, np.float32)
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(
+            "the numba backend takes float16, bfloat16, float32 and float64, got "
+            f"{x.dtype}; convert it, e.g. x.astype(numpy.float64)"
+        )
+    return np.ascontiguousarray(x, dtype=dtype)
 
 
 def _outside(plan: Plan) -> Array:

@@ -12,17 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
-from numba import get_num_threads
-
 _PIECES = 4  # per thread: tasks of one range may take longer than those of another
 
 
-def run_in_threads(task: Callable[[int, int], None], count: int, *, worth: bool = True) -> None:
-    """Call ``task(begin, end)`` for ranges that cover ``count`` tasks, on numba's thread count.
-
-    Where it is not ``worth`` the 50 us or so, one call does it all.
-    """
-    threads = min(get_num_threads(), count) if worth else 1
+def run_in_threads(task: Callable[[int, int], None], count: int, threads: int) -> None:
+    """Call ``task(begin, end)`` for ranges that cover ``count`` tasks."""
+    threads = min(threads, count)
     if threads <= 1:
         task(0, count)
         return

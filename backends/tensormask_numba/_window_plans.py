@@ -14,11 +14,9 @@ from tensormask_numba._tables import runs_of, whole_stride
 
 Array = NDArray[Any]
 
-_SHORT = 4  # cells: shorter runs are not worth their loop
-
 
 class WindowRuns(NamedTuple):
-    """The tables of plans with a whole stride and long runs.
+    """The tables of plans with a whole stride.
 
     Attributes:
         rows: the taps between cells v, the node map, and the stride along x.
@@ -40,13 +38,11 @@ class WindowRuns(NamedTuple):
 
 @lru_cache(maxsize=64)
 def window_runs(plan: Plan, dtype: np.dtype[Any]) -> WindowRuns | None:
-    """Return the tables, or None where a window is better read cell by cell."""
-    extent, stride = plan.window_out[1], whole_stride(plan)
+    """Return the tables, or None where the stride is a fraction and each window has its own."""
+    stride = whole_stride(plan)
     if not stride:
         return None
-    runs, cells = runs_of(plan, dtype, extent), plan.window_in[1]
-    if len(runs.node) * _SHORT > extent:
-        return None
+    runs, cells = runs_of(plan, dtype, plan.window_out[1]), plan.window_in[1]
     stretch, length = _stretches(runs.u, runs.node, runs.cell, cells)
     place = runs.cell * length + np.where(
         runs.cell < cells, runs.node[:, None] - stretch[runs.cell], 0

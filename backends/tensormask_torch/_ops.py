@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tensormask_core.plan import Border, Mode, Plan
-from tensormask_torch import _dense, _sparse
+from tensormask_torch import _compiled, _dense, _sparse
 
 Ints = Sequence[int]
 
@@ -74,16 +74,18 @@ def windows_adjoint(
 
 def _kernels(x: Tensor) -> tuple[Any, Any]:
     """Return the modules with the dense and the sparse functions for the device of ``x``."""
-    if x.is_cuda and _has_triton():
+    if x.is_cuda and _installed("triton"):
         from tensormask_torch import _triton_dense, _triton_sparse  # noqa: PLC0415  (needs triton)
 
         return _triton_dense, _triton_sparse
+    if x.device.type == "cpu" and _installed("numba"):
+        return _compiled, _compiled
     return _dense, _sparse
 
 
-@lru_cache(maxsize=1)
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
+@lru_cache(maxsize=4)
+def _installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
 
 
 def _plan(
