@@ -38,7 +38,7 @@ def _shape_out(shape: tuple[int, ...], lam: int) -> tuple[int, ...]:
 Tap = tuple[int, float]  # index along an axis, weight
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types
+@njit(cache=True)
 def _taps(
     i: int, r: int, lam: int, cells_out: int, cells_in: int
 ) -> tuple[tuple[Tap, Tap], tuple[Tap, Tap]]:
@@ -50,7 +50,7 @@ def _taps(
     return ((low, 1 - p), (low + 1, p)), ((lower, 1 - q), (lower + 1, q))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types
+@njit(cache=True)
 def _gather(x: Array, out: Array, lam: int, pad_value: float) -> None:
     _, cells_v, cells_u, h, w = x.shape
     for n, i, j, r, c in np.ndindex(out.shape):
@@ -67,7 +67,7 @@ def _gather(x: Array, out: Array, lam: int, pad_value: float) -> None:
         out[n, i, j, r, c] = total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types
+@njit(cache=True)
 def _scatter(g: Array, spread: Array, lam: int) -> None:
     _, cells_v, cells_u, h, w = spread.shape
     for n, i, j, r, c in np.ndindex(g.shape):
