@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba import njit, uintp
 
-from tensormask_numba._blend import INLINE, KERNEL, blend, blend_shifted, fill
+from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, blend_shifted, fill
 from tensormask_numba._registers import prefetch, transpose
 
 
@@ -81,7 +81,7 @@ def adjoint_runs(g, out, extents_in, extents_out, rows, columns, scratch, begin,
     planes, row = scratch
     step = H_out * W_out
     cells = len(planes)
-    runs, plane, stride = len(run) - 1, planes.shape[1] // 2, (len(row) - 2) // step
+    runs, plane, stride = len(run) - 1, planes.shape[1] // 2, (len(row) - 2 * LINE) // step
     total = stride * W_out
     parts = -(-U // cells)
     for number in range(begin, end):
@@ -102,7 +102,7 @@ def adjoint_runs(g, out, extents_in, extents_out, rows, columns, scratch, begin,
                         fill(row, 0, len(row), weight.dtype.type(0))
                     at = ((n * V_out + v) * U_out + first_u[r]) * step + y_first * W_out
                     transpose(
-                        g, uintp(at), uintp(step), row, uintp(1), uintp(stride),
+                        g, uintp(at), uintp(step), row, uintp(LINE), uintp(stride),
                         uintp(count * W_out), uintp(length),
                     )  # fmt: skip
                     if v + 1 < V_out:
@@ -113,7 +113,7 @@ def adjoint_runs(g, out, extents_in, extents_out, rows, columns, scratch, begin,
                         if first <= u < last:
                             for y in range(count):
                                 _spread_nodes(
-                                    planes[u - first], to + y * W, W, row, 1 + y * total, total,
+                                    planes[u - first], to + y * W, W, row, LINE + y * total, total,
                                     weight, (2 * r + side) * (total + 2) + 1, node[r],
                                     (share[r, 0], share[r, 1]),
                                 )  # fmt: skip

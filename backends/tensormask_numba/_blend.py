@@ -18,6 +18,8 @@ KERNEL = {
 }
 INLINE = KERNEL | {"forceinline": True}
 
+LINE = 16  # samples: buffers, and rows in them, begin at cache lines
+
 
 @njit(**INLINE)
 def blend(target, to, length, source, offset, lift, weight, begin, end, constant):

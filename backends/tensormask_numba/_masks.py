@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import get_num_threads
 
 from tensormask_numba._masks_paste import paste_window
 from tensormask_numba._masks_rle import encode_window
+from tensormask_numba._threads import run_in_threads
 
 Array = npt.NDArray[Any]
 
@@ -26,8 +28,13 @@ def paste(
     images = np.zeros((len(windows), *image_size), dtype)
     if level is not None and level <= 0:
         images[:] = True  # so is the 0 beyond the window
-    for window, box, image in zip(_compact(windows), boxes.tolist(), images, strict=True):
-        paste_window(window, tuple(box), level, image)
+    values, corners = _compact(windows), boxes.tolist()
+
+    def some(begin: int, end: int) -> None:
+        for k in range(begin, end):
+            paste_window(values[k], tuple(corners[k]), level, images[k])
+
+    run_in_threads(some, len(values), get_num_threads())
     return images
 
 
@@ -36,10 +43,16 @@ def encode(
 ) -> list[bytes]:
     """Return the compressed RLE counts of each of the checked windows' masks."""
     bounds = _bounds(windows.dtype.type(threshold))
-    return [
-        encode_window(window, tuple(box), image_size, bounds).tobytes()
-        for window, box in zip(_compact(windows), boxes.tolist(), strict=True)
-    ]
+    values, corners = _compact(windows), boxes.tolist()
+    counts = [b""] * len(values)
+
+    def some(begin: int, end: int) -> None:
+        for k in range(begin, end):
+            found = encode_window(values[k], tuple(corners[k]), image_size, bounds)
+            counts[k] = found.tobytes()
+
+    run_in_threads(some, len(values), get_num_threads())
+    return counts
 
 
 def _compact(array: Array) -> Array:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tensormask_core.plan import Plan
 from tensormask_numba import _adjoint, _transform
+from tensormask_numba._blend import LINE
 from tensormask_numba._tables import (
     Blend,
     Rows,
@@ -69,6 +70,13 @@ def adjoint_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
     return Work(kernel, tasks, (_output_rows(plan, rows), columns), buffers)
 
 
+def aligned(extent: int, value: Any) -> Array:
+    """Return a flat array that begins at a cache line and is full of ``value``."""
+    array = np.full(extent + LINE, value)
+    skip = -array.ctypes.data // array.itemsize % LINE
+    return array[skip : skip + extent]
+
+
 def finite(pad_value: float, dtype: np.dtype[Any]) -> Any:
     """Return what kernels pad with: an infinite value is written where it belongs afterwards."""
     return dtype.type(pad_value if np.isfinite(pad_value) else 0.0)
@@ -88,11 +96,11 @@ def _transform_columns(plan: Plan, dtype: np.dtype[Any], plane: int, chunk: int)
         runs, total = _strided_runs(plan, dtype), whole_stride(plan) * plan.grid_out[1]
         bounds = _bounds(runs, total, width)
         read = (runs.u, runs.cell, runs.node, runs.share, _weights(runs, plan), bounds)
-        extent = (2 * plane + 1) * (width + 2)
+        extent = (2 * plane + 1) * _transform.row_pitch(width)
         return (
             _transform.transform_runs,
             (*read, _inside_runs(runs, bounds)),
-            lambda: (np.full(extent, pad), np.empty(chunk * total, dtype)),
+            lambda: (aligned(extent, pad), aligned(chunk * total, pad)),
         )
     blend, _ = pairs_of(plan, dtype)
     cell, node = np.divmod(blend.source, width)
@@ -115,12 +123,15 @@ def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int) -> Any:
         runs = _strided_runs(plan, dtype)
         readers = _readers(runs, plan.window_in[1])
         cells = max(1, min(_PLANES_BYTES // (extent * dtype.itemsize), _MOST_CELLS))
-        row = whole_stride(plan) * step + 2
+        row = whole_stride(plan) * step + 2 * LINE
         return (
             _adjoint.adjoint_runs,
             (runs.u, readers, runs.cell, runs.node, runs.share, _weights(runs, plan)),
             cells,
-            lambda: (np.empty((cells, extent), dtype), np.zeros(row, dtype)),
+            lambda: (
+                aligned(cells * extent, dtype.type(0)).reshape(cells, extent),
+                aligned(row, dtype.type(0)),
+            ),
         )
     _, spread = pairs_of(plan, dtype)
     cell, node = np.divmod(spread.source, width_out)

@@ -12,8 +12,14 @@ from __future__ import annotations
 
 from numba import njit, uintp
 
-from tensormask_numba._blend import INLINE, KERNEL, blend, blend_shifted, fill
+from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, blend_shifted, fill
 from tensormask_numba._registers import prefetch, prefetch_for_writing, transpose
+
+
+@njit(**INLINE)
+def row_pitch(width):
+    """Return the samples from one row of a plane to the next: its nodes, with margins."""
+    return (width // LINE + 2) * LINE
 
 
 @njit(**INLINE)
@@ -116,7 +122,7 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, s
     (row_start, row_offset, _, _), run, _, reach = rows
     first_u, cell, node, share, weight, bounds, inside = columns
     planes, row = scratch
-    pitch, total = W + 2, len(row) // chunk
+    pitch, total = row_pitch(W), len(row) // chunk
     runs, chunks = len(run) - 1, -(-H_out // chunk)
     plane = (len(planes) - pitch) // 2
     stride = total // W_out
@@ -137,7 +143,7 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, s
             needed = cell[r, 0] + 1 if cell[r, 1] == U else cell[r, 1] + 1
             while ready < needed:
                 extents, task = (V, U, H, W, H_out), (k, first, last, chunk)
-                _blend_rows(x, extents, n, ready, rows, task, planes, plane, pitch, 1)
+                _blend_rows(x, extents, n, ready, rows, task, planes, plane, pitch, LINE)
                 ready += 1
             low, high = (cell[r, 0] & 1) * plane, (cell[r, 1] & 1) * plane
             for v in range(run[k], run[k + 1]):
@@ -155,11 +161,11 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, s
                         lift = (n * V * U + ready) * H * W
                         for e in range(row_start[pair], row_start[pair + 1], 2):
                             prefetch(x, lift + row_offset[e], lift + row_offset[e] + W)
-                    at = ((v - run[k]) * chunk + y - first) * pitch + node[r] + 1
+                    at = ((v - run[k]) * chunk + y - first) * pitch + node[r] + LINE
                     _blend_nodes(
                         row, (y - y_first) * total, total, planes,
-                        2 * plane + node[r] + 1 if cell[r, 0] == U else low + at,
-                        2 * plane + node[r] + 1 if cell[r, 1] == U else high + at,
+                        2 * plane + node[r] + LINE if cell[r, 0] == U else low + at,
+                        2 * plane + node[r] + LINE if cell[r, 1] == U else high + at,
                         weight, 2 * r * (total + 2) + 1, (bounds[r, 0], bounds[r, 1]),
                         (share[r, 0], share[r, 1]), pad,
                     )  # fmt: skip
