@@ -73,7 +73,7 @@ def _at_phase(tables: Patches, phase: Tensor) -> Patches:
 def patch_tables(plan: Plan, axis: int, device: torch.device, dtype: torch.dtype) -> Patches:
     """Return the tables of a plan along (V, H) for ``axis`` 0 or (U, W) for 1."""
     cells, extent = cell_taps(plan, axis), plan.window_in[axis]
-    low, fraction = _nodes(plan, axis)
+    low, fraction = nodes_by_phase(plan, axis)
     place = np.stack((low, low + 1), -1)
     nodes = np.stack((1 - fraction, fraction), -1)
     start, length = _patch_bounds(cells.index, cells.weight, low, fraction > 0, extent)
@@ -92,7 +92,7 @@ def patch_tables(plan: Plan, axis: int, device: torch.device, dtype: torch.dtype
     )
 
 
-def _nodes(plan: Plan, axis: int) -> tuple[Array, Array]:
+def nodes_by_phase(plan: Plan, axis: int) -> tuple[Array, Array]:
     """Return the lower node and the fraction, (P, V_out), of a window in each phase."""
     p, q, d = plan.node_map
     phases = np.arange(0, d, math.gcd(p, d))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tensormask_core.plan import Plan
 from tensormask_core.taps import cell_taps
+from tensormask_torch._patches import nodes_by_phase
 
 Array = NDArray[Any]
 TableT = TypeVar("TableT")  # numpy array or tensor
@@ -73,7 +74,7 @@ def place_of(plan: Plan) -> Place:
 def reads(plan: Plan, axis: int, dtype: torch.dtype, device: torch.device) -> Reads:
     """Return what windows read along (V, H) for ``axis`` 0 or (U, W) for 1."""
     cells = cell_taps(plan, axis)
-    node, fraction = _nodes(plan, axis)
+    node, fraction = nodes_by_phase(plan, axis)
     missing = np.where(cells.inside, 0.0, 1.0 - cells.weight.sum(-1))
     tables = (cells.index.astype(np.int32), cells.weight, missing, node, fraction)
     return Reads(*(_tensor(table, dtype, device) for table in tables))
@@ -89,7 +90,7 @@ def readers(plan: Plan, axis: int, dtype: torch.dtype, device: torch.device) -> 
 def reader_tables(plan: Plan, axis: int) -> Readers[Array]:
     """Return :func:`readers` as numpy arrays."""
     cells = cell_taps(plan, axis)
-    low, fraction = _nodes(plan, axis)  # (P, V_out)
+    low, fraction = nodes_by_phase(plan, axis)  # (P, V_out)
     nodes = np.stack((1 - fraction, fraction), -1)
     weight = cells.weight[:, :, None] * nodes[:, :, None, :]  # (P, V_out, 2 cells, 2 nodes)
     phase, reader = np.indices(low.shape)[:, :, :, None, None]
@@ -119,15 +120,6 @@ def _by_node(
     who[target, place], share[target, place] = reader[order], weight[order]
     split = (phases, cells, length, shape[1])
     return Readers(first.reshape(phases, cells), who.reshape(split), share.reshape(split))
-
-
-def _nodes(plan: Plan, axis: int) -> tuple[Array, Array]:
-    """Return the lower node and the fraction, (P, V_out), of a window in each phase."""
-    p, q, d = plan.node_map
-    phases = np.arange(0, d, math.gcd(p, d))
-    extent = plan.window_out[axis]
-    low, rest = np.divmod(phases[:, None] + q * (2 * np.arange(extent) - (extent - 1)), d)
-    return low, rest / d
 
 
 def _tensor(table: Array, dtype: torch.dtype, device: torch.device) -> Tensor:
