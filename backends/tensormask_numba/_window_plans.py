@@ -33,7 +33,7 @@ class WindowRuns(NamedTuple):
     def buffers(self, pad: float = 0.0) -> tuple[Array, Array, Array]:
         """Return the intermediates of one thread."""
         dtype = self.columns[2].dtype
-        return np.full(self.stretches, pad, dtype), np.zeros(4, np.int64), np.zeros(4, dtype)
+        return np.full(self.stretches, pad, dtype), np.zeros(8, np.int64), np.zeros(8, dtype)
 
 
 @lru_cache(maxsize=64)

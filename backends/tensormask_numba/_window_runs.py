@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from numba import njit, uintp
 
-from tensormask_numba._blend import INLINE, KERNEL, blend, fill
+from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, fill
+from tensormask_numba._registers import prefetch
 
 
 @njit(**INLINE)
-def _row_taps(i, node, node_map, cells, extents, image, offset, weight):
-    """Fill the places and weights of what row ``i`` of a window at ``node`` reads.
+def _row_taps(i, node, node_map, cells, extents, image, offset, weight, at):
+    """Fill, from ``at`` on, the places and weights of what row ``i`` of a window at ``node`` reads.
 
     Returns how many there are and the weight that they lack, exactly 0 where all are inside.
     """
@@ -29,8 +30,8 @@ def _row_taps(i, node, node_map, cells, extents, image, offset, weight):
         for b in range(2):
             w = cell_weight[i, a] * (share if b else 1.0 - share)
             if w > 0 and 0 <= low + b < H:
-                offset[count] = image + (index[i, a] * U * H + low + b) * W
-                weight[count] = w
+                offset[at + count] = image + (index[i, a] * U * H + low + b) * W
+                weight[at + count] = w
                 covered += w
                 count += 1
     whole = inside[i] and 0 <= low < H and (share == 0 or low + 1 < H)
@@ -54,19 +55,30 @@ def read_runs(x, out, extents, index, rows, columns, buffers, pad, begin, end):
     U_out, V_out, one = len(low_weight), len(cells[2]), uintp(1)
     for k in range(begin, end):
         start = stride * index[k, 2]
-        image = index[k, 0] * V * U * H * W
+        node_y, image = index[k, 1], index[k, 0] * V * U * H * W
+        count, missing = _row_taps(
+            0, node_y, node_map, cells, extents, image, offset, row_weight, 0
+        )
         for i in range(V_out):
-            count, missing = _row_taps(
-                i, index[k, 1], node_map, cells, extents, image, offset, row_weight
-            )
+            taps, taps_ahead = (i & 1) * 4, 4 - (i & 1) * 4
+            constant = row_weight.dtype.type(missing) * pad
+            end = taps + count
+            if i + 1 < V_out:
+                count, missing = _row_taps(
+                    i + 1, node_y, node_map, cells, extents, image, offset, row_weight, taps_ahead
+                )
             for u in range(U):
                 first, at = start + stretch[u], u * length
                 a, b = _within(first, length, W)
+                if length > LINE:  # worth it: of four rows of the next one, two are read now
+                    for e in range(taps_ahead + (count == 4), taps_ahead + count, 1 + (count == 4)):
+                        ahead = offset[e] + u * H * W + first
+                        prefetch(x, ahead + a, ahead + b)
                 fill(stretches, at, at + a, pad)
                 fill(stretches, at + b, at + length, pad)
                 blend(
                     stretches, uintp(at + a), uintp(b - a), x, offset, u * H * W + first + a,
-                    row_weight, 0, count, row_weight.dtype.type(missing) * pad,
+                    row_weight, taps, end, constant,
                 )  # fmt: skip
             for r in range(len(node)):
                 u, s0, s1 = uintp(first_u[r]), share[r, 0], share[r, 1]
@@ -116,7 +128,7 @@ def add_runs(g, out, extents, index, starts, rows, columns, buffers, readers, be
             start = stride * index[k, 2]
             for i in range(readers[v, 0], readers[v, 1]):
                 count, _ = _row_taps(
-                    i, index[k, 1], node_map, cells, extents, n * V * plane, offset, row_weight
+                    i, index[k, 1], node_map, cells, extents, n * V * plane, offset, row_weight, 0
                 )
                 if not count:
                     continue
