@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import njit, uintp
 
 from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, fill
-from tensormask_numba._registers import prefetch
+from tensormask_numba._registers import prefetch, prefetch_for_writing
 
 
 @njit(**INLINE)
@@ -142,5 +142,7 @@ def add_runs(g, out, extents, index, starts, rows, columns, buffers, readers, be
                         a, b = _within(first, length, W)
                         to = uintp(offset[e] + u * H * W + first + a)
                         at = uintp(u * length + a)
+                        if length > LINE:  # the next row of the window is added one node below
+                            prefetch_for_writing(out, to + uintp(W), to + uintp(W + b - a))
                         for t in range(uintp(b - a)):
                             out[to + t] += row_weight[e] * stretches[at + t]
