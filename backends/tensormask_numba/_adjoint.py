@@ -72,13 +72,13 @@ def _spread_nodes(target, to, width, source, at, total, weight, w, node, share):
 
 
 @njit(**KERNEL)
-def adjoint_runs(g, out, extents_in, extents_out, rows, columns, scratch, begin, end):
+def adjoint_runs(g, out, extents_in, extents_out, rows, columns, buffers, begin, end):
     """Do adjoint tasks of plans whose cells read consecutive nodes, each with a stride."""
     V, U, _, W = extents_in
     V_out, U_out, H_out, W_out = extents_out
     _, run, low, reach = rows
-    first_u, reader, cell, node, share, weight = columns
-    planes, row = scratch
+    first_u, readers, cell, node, share, weight = columns
+    planes, row = buffers
     step = H_out * W_out
     cells = len(planes)
     runs, plane, stride = len(run) - 1, planes.shape[1] // 2, (len(row) - 2 * LINE) // step
@@ -96,7 +96,7 @@ def adjoint_runs(g, out, extents_in, extents_out, rows, columns, scratch, begin,
                 to = (k & 1) * plane + ((v - run[k]) * H_out + y_first) * W
                 for u in range(first, last):
                     fill(planes[u - first], to, to + count * W, weight.dtype.type(0))
-                for r in range(reader[first, 0], reader[last - 1, 1]):
+                for r in range(readers[part, 0], readers[part, 1]):
                     length = first_u[r + 1] - first_u[r]
                     if length < stride:
                         fill(row, 0, len(row), weight.dtype.type(0))

@@ -121,12 +121,18 @@ def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int) -> Any:
         return _adjoint.adjoint_shifted, tables, 1, lambda: np.empty(extent, dtype)
     if _has_runs(plan, dtype):
         runs = _strided_runs(plan, dtype)
-        readers = _readers(runs, plan.window_in[1])
         cells = max(1, min(_PLANES_BYTES // (extent * dtype.itemsize), _MOST_CELLS))
         row = whole_stride(plan) * step + 2 * LINE
         return (
             _adjoint.adjoint_runs,
-            (runs.u, readers, runs.cell, runs.node, runs.share, _weights(runs, plan)),
+            (
+                runs.u,
+                _readers(runs, plan.window_in[1], cells),
+                runs.cell,
+                runs.node,
+                runs.share,
+                _weights(runs, plan),
+            ),
             cells,
             lambda: (
                 aligned(cells * extent, dtype.type(0)).reshape(cells, extent),
@@ -222,8 +228,10 @@ def _inside_runs(runs: Runs, bounds: Array) -> Array:
     return np.array([runs.u[some[0]], runs.u[some[-1] + 1]] if len(some) else [0, 0])
 
 
-def _readers(runs: Runs, cells: int) -> Array:
-    """Return the first and the last + 1 of the runs that read each input cell u, (U, 2)."""
+def _readers(runs: Runs, cells: int, group: int) -> Array:
+    """Return the first and the last + 1 of the runs that read any of a group of input cells u."""
+    of_group = np.arange(cells) // group == np.arange(-(-cells // group))[:, None]  # (G, U)
     reads = (runs.cell[:, :, None] == np.arange(cells)).any(1)  # (R, U)
-    bounds = np.stack((reads.argmax(0), len(reads) - reads[::-1].argmax(0)), -1)
-    return np.where(reads.any(0)[:, None], bounds, 0)
+    by_group = (reads[:, None] & of_group).any(-1)  # (R, G)
+    bounds = np.stack((by_group.argmax(0), len(reads) - by_group[::-1].argmax(0)), -1)
+    return np.where(by_group.any(0)[:, None], bounds, 0)

@@ -110,8 +110,25 @@ def _blend_nodes(target, to, total, source, low, high, weight, at, bounds, share
             ) + weight[w1 + t] * (s0 * source[b + t] + s1 * source[b + one + t])
 
 
+@njit(**INLINE)
+def _fetch_rows(x, lift, width, offset, begin, end):
+    """Fetch rows that will be blended. Every other one: their neighbours are fetched for others."""
+    for e in range(begin, end, 2):
+        prefetch(x, lift + offset[e], lift + offset[e] + width)
+
+
+@njit(**INLINE)
+def _begin_cells(out, to, count, step, edges, pad):
+    """Pad ``count`` cells' nodes but for those from y_first to y_last, and fetch these."""
+    first, y_first, y_last, last = edges
+    for at in range(to, to + count * step, step):
+        fill(out, at + first, at + y_first, pad)
+        prefetch_for_writing(out, at + y_first, at + y_last)
+        fill(out, at + y_last, at + last, pad)
+
+
 @njit(**KERNEL)
-def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, scratch, begin, end):
+def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, buffers, begin, end):
     """Do tasks of plans whose cells read consecutive nodes, each with a stride.
 
     All nodes that a run's cells read are consecutive: they are blended as one row, (W_out, s),
@@ -121,7 +138,7 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, s
     V_out, U_out, H_out, W_out = extents_out
     (row_start, row_offset, _, _), run, _, reach = rows
     first_u, cell, node, share, weight, bounds, inside = columns
-    planes, row = scratch
+    planes, row = buffers
     pitch, total = row_pitch(W), len(row) // chunk
     runs, chunks = len(run) - 1, -(-H_out // chunk)
     plane = (len(planes) - pitch) // 2
@@ -151,16 +168,12 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, s
                 if y_first >= y_last:
                     continue
                 to = ((n * V_out + v) * U_out + u) * step
-                for i in range(length):
-                    prefetch_for_writing(
-                        out, to + i * step + y_first * W_out, to + i * step + y_last * W_out
-                    )
+                edges = (first * W_out, y_first * W_out, y_last * W_out, last * W_out)
+                _begin_cells(out, to, length, step, edges, pad)
                 for y in range(y_first, y_last):
-                    if ready < U:
-                        pair = v * H_out + y
-                        lift = (n * V * U + ready) * H * W
-                        for e in range(row_start[pair], row_start[pair + 1], 2):
-                            prefetch(x, lift + row_offset[e], lift + row_offset[e] + W)
+                    if ready < U:  # of the input cell that comes next
+                        lift, pair = (n * V * U + ready) * H * W, v * H_out + y
+                        _fetch_rows(x, lift, W, row_offset, row_start[pair], row_start[pair + 1])
                     at = ((v - run[k]) * chunk + y - first) * pitch + node[r] + LINE
                     _blend_nodes(
                         row, (y - y_first) * total, total, planes,
@@ -169,10 +182,6 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, s
                         weight, 2 * r * (total + 2) + 1, (bounds[r, 0], bounds[r, 1]),
                         (share[r, 0], share[r, 1]), pad,
                     )  # fmt: skip
-                to = ((n * V_out + v) * U_out + u) * step
-                for i in range(length):
-                    fill(out, to + i * step + first * W_out, to + i * step + y_first * W_out, pad)
-                    fill(out, to + i * step + y_last * W_out, to + i * step + last * W_out, pad)
                 transpose(
                     row, uintp(0), uintp(stride), out, uintp(to + y_first * W_out), uintp(step),
                     uintp(length), uintp((y_last - y_first) * W_out),

@@ -44,6 +44,14 @@ def values(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def test_the_adjoint_reaches_cells_whose_neighbours_are_not_read() -> None:
+    plan = make_plan((9, 9, 8, 8), Units(1, 1), Units(3, 2), 0, mode="nearest")
+    g = values(1, *plan.shape_out)
+    found = BACKEND.transform_adjoint(g, plan)
+    np.testing.assert_allclose(found, REFERENCE.transform_adjoint(g, plan), rtol=1e-6)
+    assert found.any()
+
+
 def some_windows(plan: Plan, batch: int, count: int = 40) -> Array:
     rng = np.random.default_rng(1)
     high = (batch, plan.grid_out[0] + 2, plan.grid_out[1] + 2)
