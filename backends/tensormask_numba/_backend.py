@@ -38,15 +38,25 @@ class NumbaBackend:
         run_in_threads(task, count, self._threads() if samples > _WORTH_THREADS else 1)
 
     @cached_property
-    def _device(self) -> Any:
+    def _kernels(self) -> Any:
         from tensormask_numba._cuda import CudaKernels  # noqa: PLC0415  (loaded when it is needed)
 
         return CudaKernels()
 
+    def _device(self, x: Any) -> Any:
+        """Return the kernels for an array on a device."""
+        if not hasattr(x, "__cuda_array_interface__"):
+            raise TypeError(
+                "the numba backend takes numpy arrays, and arrays on a CUDA device, got "
+                f"{type(x).__module__}.{type(x).__qualname__}; leave it to the backend of its "
+                "library, or convert it with numpy.asarray"
+            )
+        return self._kernels
+
     def transform(self, x: Any, plan: Plan) -> Any:
         """Return the output (N, *plan.shape_out)."""
         if not isinstance(x, np.ndarray):
-            return self._device.transform(x, plan)
+            return self._device(x).transform(x, plan)
         if not x.size:
             return np.full((x.shape[0], *plan.shape_out), plan.pad_value, x.dtype)
         out = self._dense(x, plan.shape_out, transform_work, plan)
@@ -57,7 +67,7 @@ class NumbaBackend:
     def transform_adjoint(self, g: Any, plan: Plan) -> Any:
         """Return the adjoint (N, *plan.shape_in) at ``g`` (N, *plan.shape_out)."""
         if not isinstance(g, np.ndarray):
-            return self._device.transform_adjoint(g, plan)
+            return self._device(g).transform_adjoint(g, plan)
         if not g.size:
             return np.zeros((g.shape[0], *plan.shape_in), g.dtype)
         return self._dense(g, plan.shape_in, adjoint_work, plan).astype(g.dtype, copy=False)
@@ -65,7 +75,7 @@ class NumbaBackend:
     def windows(self, x: Any, plan: Plan, index: Any) -> Any:
         """Return the windows (K, *plan.window_out) at ``index`` (K, 3)."""
         if not isinstance(x, np.ndarray):
-            return self._device.windows(x, plan, index)
+            return self._device(x).windows(x, plan, index)
         _check_batch(index, x.shape[0])
         if not x.size:
             return np.full((len(index), *plan.window_out), plan.pad_value, x.dtype)
@@ -75,7 +85,7 @@ class NumbaBackend:
     def windows_adjoint(self, g: Any, plan: Plan, index: Any, batch: int) -> Any:
         """Return the adjoint (batch, *plan.shape_in) at ``g`` (K, *plan.window_out)."""
         if not isinstance(g, np.ndarray):
-            return self._device.windows_adjoint(g, plan, index, batch)
+            return self._device(g).windows_adjoint(g, plan, index, batch)
         _check_batch(index, batch)
         order = np.argsort(index[:, 0], kind="stable")
         values, places = _computable(g[order]), index[order].astype(np.int64)

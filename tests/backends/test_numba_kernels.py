@@ -124,6 +124,12 @@ def test_a_dtype_that_is_not_compiled_is_refused_by_name(dtype: Any) -> None:
         BACKEND.transform(x, plan_of("swap 2", (3, 3, 4, 4)))
 
 
+@pytest.mark.parametrize("function", ["transform", "transform_adjoint"])
+def test_an_array_of_another_library_on_the_cpu_is_refused_by_name(function: str) -> None:
+    with pytest.raises(TypeError, match=r"numpy arrays, and arrays on a CUDA device, got builtins"):
+        getattr(BACKEND, function)([[0.0]], plan_of("swap 2", (3, 3, 4, 4)))
+
+
 def test_windows_beyond_2_to_the_31_samples() -> None:
     shape = (15, 15, 3200, 3200)  # 9.2 GB, of which the system provides what is touched
     x = np.zeros((1, *shape), np.float32)
