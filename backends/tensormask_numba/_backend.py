@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tensormask_core.plan import Plan
 from tensormask_core.taps import cell_taps, grid_taps
-from tensormask_numba._plans import Work, adjoint_work, transform_work
+from tensormask_numba._plans import MOST_CELLS, Work, adjoint_work, transform_work
 from tensormask_numba._threads import run_in_threads
 from tensormask_numba._window_plans import between_cells, window_runs
 from tensormask_numba._window_runs import add_runs, read_runs
@@ -59,7 +59,8 @@ class NumbaBackend:
             return self._device(x).transform(x, plan)
         if not x.size:
             return np.full((x.shape[0], *plan.shape_out), plan.pad_value, x.dtype)
-        out = self._dense(x, plan.shape_out, transform_work, plan)
+        source = _computable(x)
+        out = self._dense(source, plan.shape_out, transform_work(plan, source.dtype), plan)
         if not np.isfinite(plan.pad_value):
             np.copyto(out, plan.pad_value, where=_outside(plan))
         return out.astype(x.dtype, copy=False)
@@ -70,7 +71,10 @@ class NumbaBackend:
             return self._device(g).transform_adjoint(g, plan)
         if not g.size:
             return np.zeros((g.shape[0], *plan.shape_in), g.dtype)
-        return self._dense(g, plan.shape_in, adjoint_work, plan).astype(g.dtype, copy=False)
+        source = _computable(g)
+        share = -(-len(g) * plan.window_in[1] // self._threads())
+        work = adjoint_work(plan, source.dtype, min(share, MOST_CELLS))
+        return self._dense(source, plan.shape_in, work, plan).astype(g.dtype, copy=False)
 
     def windows(self, x: Any, plan: Plan, index: Any) -> Any:
         """Return the windows (K, *plan.window_out) at ``index`` (K, 3)."""
@@ -91,15 +95,13 @@ class NumbaBackend:
         values, places = _computable(g[order]), index[order].astype(np.int64)
         return self._add_windows(values, plan, places, batch).astype(g.dtype, copy=False)
 
-    def _dense(self, x: Array, shape: tuple[int, ...], work_of: Any, plan: Plan) -> Array:
-        """Do all tasks of a dense kernel, on contiguous arrays of the dtype to compute in."""
-        source = _computable(x)
-        work: Work = work_of(plan, source.dtype)
-        out = np.empty((len(x), *shape), source.dtype)
+    def _dense(self, x: Array, shape: tuple[int, ...], work: Work, plan: Plan) -> Array:
+        """Do all tasks of a dense kernel on a contiguous array."""
+        out = np.empty((len(x), *shape), x.dtype)
 
         def some(begin: int, end: int) -> None:
             work.kernel(
-                source.reshape(-1), out.reshape(-1), plan.shape_in, plan.shape_out, *work.tables,
+                x.reshape(-1), out.reshape(-1), plan.shape_in, plan.shape_out, *work.tables,
                 work.buffers(), begin, end,
             )  # fmt: skip
 

@@ -27,8 +27,8 @@ Array = NDArray[Any]
 
 # Of one of the two planes of a task of the transform: both, and what is written, fit in an L2.
 _PLANE_BYTES = 1 << 18
-# Of all planes of a task of the adjoint, and the most cells u it owns: each saves reading twice.
-_PLANES_BYTES, _MOST_CELLS = 1 << 20, 4
+# Of all planes of a task of the adjoint, and the most cells u that it owns.
+_PLANES_BYTES, MOST_CELLS = 1 << 22, 8
 
 
 class Work(NamedTuple):
@@ -61,11 +61,14 @@ def transform_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
 
 
 @lru_cache(maxsize=64)
-def adjoint_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
-    """Return how to apply the adjoint in ``dtype``."""
+def adjoint_work(plan: Plan, dtype: np.dtype[Any], most_cells: int = MOST_CELLS) -> Work:
+    """Return how to apply the adjoint in ``dtype``, with at most so many cells u in a task.
+
+    The more a task owns, the less is read twice; the fewer, the more tasks there are for threads.
+    """
     rows = rows_of(plan, dtype)
     extent = 2 * _longest_run(rows) * plan.grid_out[0] * plan.grid_in[1]  # of one cell's planes
-    kernel, columns, cells, buffers = _adjoint_columns(plan, dtype, extent)
+    kernel, columns, cells, buffers = _adjoint_columns(plan, dtype, extent, most_cells)
     tasks = -(-plan.window_in[1] // cells)
     return Work(kernel, tasks, (_output_rows(plan, rows), columns), buffers)
 
@@ -110,7 +113,7 @@ def _transform_columns(plan: Plan, dtype: np.dtype[Any], plane: int, chunk: int)
     return _transform.transform_pairs, tables, lambda: np.empty(2 * plane * width, dtype)
 
 
-def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int) -> Any:
+def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int, most_cells: int) -> Any:
     """Return kernel, tables, cells u per task and buffers; a cell's planes have that extent."""
     width_out, step = plan.grid_out[1], plan.grid_out[0] * plan.grid_out[1]
     if whole_stride(plan) == 1:
@@ -121,7 +124,7 @@ def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int) -> Any:
         return _adjoint.adjoint_shifted, tables, 1, lambda: np.empty(extent, dtype)
     if _has_runs(plan, dtype):
         runs = _strided_runs(plan, dtype)
-        cells = max(1, min(_PLANES_BYTES // (extent * dtype.itemsize), _MOST_CELLS))
+        cells = max(1, min(_PLANES_BYTES // (extent * dtype.itemsize), most_cells))
         row = whole_stride(plan) * step + 2 * LINE
         return (
             _adjoint.adjoint_runs,
