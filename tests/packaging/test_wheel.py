@@ -62,6 +62,11 @@ def test_a_package_is_typed(wheel: Path, package: str) -> None:
     assert f"{package}/py.typed" in names(wheel)
 
 
+@pytest.mark.parametrize("file", ["separable.cu", "windows.cu", "numbers.cuh"])
+def test_cuda_sources_are_in_it(wheel: Path, file: str) -> None:
+    assert f"tensormask_cupy/{file}" in names(wheel)
+
+
 def test_every_backend_is_an_entry_point(wheel: Path) -> None:
     points = configparser.ConfigParser()
     points.read_string(metadata(wheel, "entry_points.txt"))
