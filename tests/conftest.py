@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,19 @@ settings.register_profile("nightly", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def _kernels_cache() -> Path:
+    """Return a folder for compiled kernels that is another one when any of them has changed.
+
+    Numba looks only at the file of a kernel itself, not at what it inlines from others.
+    """
+    sources = sorted((REPOSITORY / "backends" / "tensormask_numba").rglob("*.py"))
+    digest = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    return REPOSITORY / ".pytest_cache" / f"kernels-{digest}"
+
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(_kernels_cache()))  # before numba is imported
 
 
 @pytest.fixture(scope="session")
