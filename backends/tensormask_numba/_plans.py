@@ -61,7 +61,7 @@ def transform_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
 
 
 @lru_cache(maxsize=64)
-def adjoint_work(plan: Plan, dtype: np.dtype[Any], most_cells: int = MOST_CELLS) -> Work:
+def adjoint_work(plan: Plan, dtype: np.dtype[Any], most_cells: int) -> Work:
     """Return how to apply the adjoint in ``dtype``, with at most so many cells u in a task.
 
     The more a task owns, the less is read twice; the fewer, the more tasks there are for threads.

@@ -23,21 +23,22 @@ def row_pitch(width):
 
 
 @njit(**INLINE)
-def _blend_rows(x, extents, n, u, rows, task, planes, plane, pitch, margin):
-    """Blend the rows of a forward task that read input cell ``u``."""
+def _blend_rows(x, extents, n, cells, rows, task, planes, plane, pitch, margin):
+    """Blend the rows of a task that read the input cells u from the first to before the last."""
     V, U, H, W, H_out = extents
     (start, offset, weight, constant), run, _, reach = rows
     k, first, last, chunk = task
-    lift = (n * V * U + u) * H * W
-    for y in range(first, last):
-        for v in range(run[k], run[k + 1]):
-            if reach[v, 0] <= y < reach[v, 1]:
-                pair = v * H_out + y
-                to = (u & 1) * plane + ((v - run[k]) * chunk + y - first) * pitch + margin
-                blend(
-                    planes, uintp(to), uintp(W), x, offset, lift, weight, start[pair],
-                    start[pair + 1], constant[pair],
-                )  # fmt: skip
+    for u in range(cells[0], cells[1]):
+        lift = (n * V * U + u) * H * W
+        for y in range(first, last):
+            for v in range(run[k], run[k + 1]):
+                if reach[v, 0] <= y < reach[v, 1]:
+                    pair = v * H_out + y
+                    to = (u & 1) * plane + ((v - run[k]) * chunk + y - first) * pitch + margin
+                    blend(
+                        planes, uintp(to), uintp(W), x, offset, lift, weight, start[pair],
+                        start[pair + 1], constant[pair],
+                    )  # fmt: skip
 
 
 @njit(**INLINE)
@@ -62,6 +63,7 @@ def transform_shifted(
         n, rest = divmod(number, runs * chunks)
         part, k = divmod(rest, runs)
         first, last = part * chunk, min(part * chunk + chunk, H_out)
+        extents, task = (V, U, H, W, H_out), (k, first, last, chunk)
         for v in range(run[k], run[k + 1]):
             to = (n * V_out + v) * U_out * H_out * W_out
             read = reach[v, 0] < last and reach[v, 1] > first
@@ -70,11 +72,9 @@ def transform_shifted(
             )
         ready = 0
         for u in range(inside[0], inside[1]):
-            ready = max(ready, cells[u, 0])
-            while ready < cells[u, 1]:
-                extents, task = (V, U, H, W, H_out), (k, first, last, chunk)
-                _blend_rows(x, extents, n, ready, rows, task, planes, plane, W_out, 0)
-                ready += 1
+            new = (max(ready, cells[u, 0]), cells[u, 1])
+            _blend_rows(x, extents, n, new, rows, task, planes, plane, W_out, 0)
+            ready = max(ready, new[1])
             for v in range(run[k], run[k + 1]):
                 y_first, y_last = max(reach[v, 0], first), min(reach[v, 1], last)
                 if y_first >= y_last:
@@ -148,6 +148,7 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, b
         n, rest = divmod(number, runs * chunks)
         part, k = divmod(rest, runs)
         first, last = part * chunk, min(part * chunk + chunk, H_out)
+        extents, task = (V, U, H, W, H_out), (k, first, last, chunk)
         for v in range(run[k], run[k + 1]):
             to = (n * V_out + v) * U_out * step
             read = reach[v, 0] < last and reach[v, 1] > first
@@ -158,10 +159,8 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, b
             if not inside[0] <= u < inside[1]:
                 continue
             needed = cell[r, 0] + 1 if cell[r, 1] == U else cell[r, 1] + 1
-            while ready < needed:
-                extents, task = (V, U, H, W, H_out), (k, first, last, chunk)
-                _blend_rows(x, extents, n, ready, rows, task, planes, plane, pitch, LINE)
-                ready += 1
+            _blend_rows(x, extents, n, (ready, needed), rows, task, planes, plane, pitch, LINE)
+            ready = max(ready, needed)
             low, high = (cell[r, 0] & 1) * plane, (cell[r, 1] & 1) * plane
             for v in range(run[k], run[k + 1]):
                 y_first, y_last = max(reach[v, 0], first), min(reach[v, 1], last)
@@ -200,13 +199,12 @@ def transform_pairs(x, out, extents_in, extents_out, chunk, pad, rows, columns, 
         n, rest = divmod(number, runs * chunks)
         part, k = divmod(rest, runs)
         first, last = part * chunk, min(part * chunk + chunk, H_out)
+        extents, task = (V, U, H, W, H_out), (k, first, last, chunk)
         ready = 0
         for u in range(U_out):
-            ready = max(ready, cells[u, 0])
-            while ready < cells[u, 1]:
-                extents, task = (V, U, H, W, H_out), (k, first, last, chunk)
-                _blend_rows(x, extents, n, ready, rows, task, planes, plane, W, 0)
-                ready += 1
+            new = (max(ready, cells[u, 0]), cells[u, 1])
+            _blend_rows(x, extents, n, new, rows, task, planes, plane, W, 0)
+            ready = max(ready, new[1])
             for v in range(run[k], run[k + 1]):
                 for y in range(first, last):
                     to = (((n * V_out + v) * U_out + u) * H_out + y) * W_out

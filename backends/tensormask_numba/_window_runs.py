@@ -11,6 +11,7 @@ from numba import njit, uintp
 
 from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, fill
 from tensormask_numba._registers import prefetch, prefetch_for_writing
+from tensormask_numba._windows import node_of
 
 
 @njit(**INLINE)
@@ -20,11 +21,8 @@ def _row_taps(i, node, node_map, cells, extents, image, offset, weight, at):
     Returns how many there are and the weight that they lack, exactly 0 where all are inside.
     """
     _, U, H, W = extents
-    p, q, d = node_map
     index, cell_weight, inside = cells
-    numerator = p * node + q * (2 * i - (len(inside) - 1))
-    low = numerator // d
-    share = (numerator - low * d) / d
+    low, share = node_of(i, len(inside), node, node_map)
     count, covered = 0, 0.0
     for a in range(2):
         for b in range(2):

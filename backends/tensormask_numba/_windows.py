@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uintp
 
-_OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+from tensormask_numba._blend import INLINE, KERNEL
+
+_OPTIONS = KERNEL | {"_nrt": True}  # they allocate tables, and rows are not short
+
+
+@njit(**INLINE)
+def node_of(i, count, node, node_map):
+    """Return the lower node that cell ``i`` of ``count`` reads, and how far beyond it: [0, 1)."""
+    p, q, d = node_map
+    numerator = p * node + q * (2 * i - (count - 1))
+    low = numerator // d
+    return low, (numerator - low * d) / d
 
 
 @njit(**_OPTIONS, forceinline=True)
@@ -15,14 +26,11 @@ def _taps(node, node_map, cells, extent, steps, offset, weight, inside):
     ``cells`` are the taps between cells: index, weight, inside; ``steps`` the elements from one
     cell and from one node to the next. Taps out of range have weight 0 and a legal place.
     """
-    p, q, d = node_map
     cell_index, cell_weight, cell_inside = cells
     cell_step, node_step = steps
     count = len(cell_inside)
     for i in range(count):
-        numerator = p * node + q * (2 * i - (count - 1))
-        low = numerator // d
-        share = (numerator - low * d) / d
+        low, share = node_of(i, count, node, node_map)
         inside[i] = cell_inside[i] and 0 <= low < extent and (share == 0 or low + 1 < extent)
         for b in range(2):
             at = min(max(low + b, 0), extent - 1)
