@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +14,8 @@ import jsonschema
 from _harness import Row
 from _machine import commit, machine_record
 from _measure import Call, device_peak_bytes, device_seconds, host_peak_bytes, host_seconds
+
+from tensormask_zoo.files import replacing
 
 FOLDER = Path(__file__).parent / "results"
 SCHEMA = Path(__file__).with_name("schema.json")
@@ -115,18 +115,10 @@ def check_result(result: Any) -> None:
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
-    """Check a result, then write the whole file or none: a temporary one beside it is renamed."""
+    """Check a result, then write the whole file or none."""
     check_result(result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(as_text(result))
-        os.chmod(name, 0o644)  # mkstemp's files are the owner's alone
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path) as beside:
+        beside.write_text(as_text(result), encoding="utf-8")
 
 
 def as_text(result: dict[str, Any]) -> str:

@@ -155,8 +155,7 @@ def _name_for_type(array_type: type) -> str:
 
 
 def _claims(type_name: str) -> list[str]:
-    claims = {point.value for point in _points(ARRAY_TYPES) if point.name == type_name}
-    return sorted(claims | _registered_types.get(type_name, set()))
+    return sorted(offers(ARRAY_TYPES, type_name).keys() | _registered_types.get(type_name, set()))
 
 
 def _is_array_type(array_type: type) -> bool:
@@ -167,7 +166,7 @@ def _is_array_type(array_type: type) -> bool:
 def _factory(name: str) -> BackendFactory:
     if name in _registered:
         return _registered[name]
-    points = {point.value: point for point in _points(BACKENDS) if point.name == name}
+    points = offers(BACKENDS, name)
     if not points:
         raise BackendUnavailable(
             f"no backend {name!r}; installed are {', '.join(available_backends())}"
@@ -179,6 +178,11 @@ def _factory(name: str) -> BackendFactory:
     (point,) = points.values()
     factory: BackendFactory = point.load()
     return factory
+
+
+def offers(group: str, name: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a group under a name, by what they point to."""
+    return {point.value: point for point in _points(group) if point.name == name}
 
 
 @cache

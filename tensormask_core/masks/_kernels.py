@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from tensormask_core.errors import BackendAmbiguous
+from tensormask_core.registry import offers
 
 PASTE = "tensormask_core.mask_paste"
 RLE = "tensormask_core.mask_rle"
@@ -39,7 +39,7 @@ def _kernel(group: str, array_type: type) -> Kernel | None:
     """Return the function that is offered for a type or for the nearest of its bases."""
     for base in array_type.__mro__:
         name = f"{base.__module__}.{base.__qualname__}"
-        points = {point.value: point for point in entry_points(group=group) if point.name == name}
+        points = offers(group, name)
         if len(points) > 1:
             raise BackendAmbiguous(
                 f"{group} of {name} is offered by {', '.join(sorted(points))}; "

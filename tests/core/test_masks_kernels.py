@@ -43,10 +43,12 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
         points.append(EntryPoint(array_type, function, group))
         _kernels._kernel.cache_clear()
 
-    def installed(group: str) -> list[EntryPoint]:
-        return [point for point in points if point.group == group]
+    def offers(group: str, name: str) -> dict[str, EntryPoint]:
+        return {
+            point.value: point for point in points if (point.group, point.name) == (group, name)
+        }
 
-    monkeypatch.setattr(_kernels, "entry_points", installed)
+    monkeypatch.setattr(_kernels, "offers", offers)
     _kernels._kernel.cache_clear()
     yield add
     _kernels._kernel.cache_clear()
