@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -41,7 +40,7 @@ def _view(x: Tensor) -> NDArray[Any]:
 
 
 def _tensor(array: NDArray[Any], dtype: torch.dtype) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
+    return torch.from_numpy(array).to(dtype)
 
 
 @lru_cache(maxsize=1)

@@ -101,7 +101,7 @@ def _plan(
 
 
 def _check_batch(index: Tensor, batch: int) -> None:
-    """Raise where it costs nothing to look; a device reports an assertion of its own."""
+    """Raise where it costs nothing to look; on a device such a window is NaN."""
     if index.device.type != "cpu" or not len(index):
         return
     low, high = (int(bound) for bound in torch.aminmax(index[:, 0]))
