@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 from tensormask_core.testing import require
 
 require("numba")
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SUITE = "tests/backends/simulated/numba_cuda.py"
 
-
-def test_suite_passes_in_the_simulator() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", SUITE, "-q", "-p", "no:cacheprovider"],
-        cwd=REPOSITORY,
-        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_suite_passes_in_the_simulator(simulated: Callable[..., Any]) -> None:
+    run = simulated("numba_cuda.py", NUMBA_ENABLE_CUDASIM="1")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "skipped" not in run.stdout.splitlines()[-1], run.stdout
