@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from numba import cuda
 from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+from numba.cuda.simulator.kernelapi import FakeCUDAShared
+from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
 
 from tensormask_core import get_backend
@@ -27,6 +29,20 @@ from tensormask_numba._cuda._tables import make_columns
 
 # The simulator polls its threads: what waits is the next to run, not in 5 ms but at once.
 sys.setswitchinterval(1e-6)
+
+
+def _array_of_the_block(self: Any, shape: Any, dtype: Any) -> Any:
+    """Return the shared array of the calling line, the same for every thread of a block.
+
+    The simulator's own looks an array up and then stores it, in two steps: a thread that comes
+    between them gets an array that no other thread sees. One ``setdefault`` is atomic.
+    """
+    frame = sys._getframe(1)
+    line = frame.f_code.co_filename, frame.f_lineno
+    return self._allocations.setdefault(line, np.empty(shape, as_dtype(dtype)))
+
+
+FakeCUDAShared.array = _array_of_the_block
 
 AGREEMENT = [
     "transform_matches_oracle",
