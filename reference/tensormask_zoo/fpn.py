@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tensormask_zoo.trunk import STEM
+
+FINEST_STRIDE = 4  # px: of every trunk's first stage
+NormLayer = Callable[[int], nn.Module]
 
 
 class Trunk(Protocol):
@@ -31,12 +34,12 @@ class MeanFPN(nn.Module):
         channels: channels of every output.
         levels: how many maps to return: coarse ones beyond the inputs are made by strided
             convolutions of the last input map, as RetinaNet's P6 and P7.
-        norm: normalise after each convolution, which helps training from scratch; the published
-            pyramid does not.
+        norm: makes the normalisation after each convolution, which helps training from scratch;
+            the published pyramid has none.
     """
 
     def __init__(
-        self, widths: Sequence[int], channels: int, *, levels: int, norm: bool = False
+        self, widths: Sequence[int], channels: int, *, levels: int, norm: NormLayer | None = None
     ) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(_conv(width, channels, 1, norm) for width in widths)
@@ -67,9 +70,9 @@ class MeanFPN(nn.Module):
         return outputs
 
 
-def _conv(c_in: int, c_out: int, kernel: int, norm: bool) -> nn.Module:
-    conv = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=not norm)
-    return nn.Sequential(conv, nn.BatchNorm2d(c_out)) if norm else conv
+def _conv(c_in: int, c_out: int, kernel: int, norm: NormLayer | None) -> nn.Module:
+    conv = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=norm is None)
+    return conv if norm is None else nn.Sequential(conv, norm(c_out))
 
 
 class Backbone(nn.Module):
@@ -79,16 +82,18 @@ class Backbone(nn.Module):
         trunk: see :mod:`tensormask_zoo.trunk`.
         channels: channels of each pyramid level.
         levels: how many levels to return; coarser ones than the trunk has are added.
-        norm: normalise the pyramid's convolutions.
+        norm: see :class:`MeanFPN`.
 
     Returns:
         From ``forward``, the list of levels at strides 4, 8, 16, ... and the trunk's stem map at
         stride 2, which masks finer than stride 4 start from.
     """
 
-    stride = 4
+    stride = FINEST_STRIDE
 
-    def __init__(self, trunk: nn.Module, *, channels: int, levels: int, norm: bool = False) -> None:
+    def __init__(
+        self, trunk: nn.Module, *, channels: int, levels: int, norm: NormLayer | None = None
+    ) -> None:
         super().__init__()
         widths: tuple[int, ...] = trunk.widths  # type: ignore[assignment]  # see Trunk
         self.trunk = trunk

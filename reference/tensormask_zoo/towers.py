@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import nn
 
 Norm = int | None
 """Groups of the group normalisation after each convolution, or None for no normalisation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadWidths:
+    """Channels and depth of the towers; the defaults are the paper's."""
+
+    class_channels: int = 256
+    box_channels: int = 128
+    mask_channels: int = 128
+    depth: int = 4
+    norm_groups: Norm = None
+    share_towers: bool = False  # one tower for class and box, to save time on a CPU
 
 
 def conv_tower(c_in: int, channels: int, depth: int, norm_groups: Norm = None) -> nn.Sequential:

@@ -9,11 +9,13 @@ import torch
 import torchvision
 from torch import nn
 
+from tensormask_zoo.fpn import Backbone
 from tensormask_zoo.models import (
     MODELS,
     tensormask,
     tensormask_resnet18_fpn,
     tensormask_resnet50_fpn,
+    tensormask_resnet101_fpn,
     tensormask_small_fpn,
 )
 from tensormask_zoo.trunk import ResNetTrunk, SmallTrunk
@@ -42,11 +44,37 @@ def test_resnet50_has_the_published_number_of_parameters(monkeypatch: pytest.Mon
     assert parameters(model) == PUBLISHED
 
 
-def test_batch_norms_learn_when_the_trunk_is_not_pretrained() -> None:
+def test_resnet101_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
-        model = tensormask_resnet50_fpn(num_classes=80)
+        assert parameters(tensormask_resnet101_fpn(num_classes=80, norm="frozen")) == 55_454_274
+
+
+def test_batch_norms_learn_where_they_are_asked_for() -> None:
+    with torch.device("meta"):
+        model = tensormask_resnet50_fpn(num_classes=80, norm="batch")
     assert parameters(model) == PUBLISHED + BATCH_NORMS
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_a_model_from_scratch_normalises_groups_throughout() -> None:
+    with torch.device("meta"):
+        model = tensormask_resnet18_fpn(num_classes=2)
+    names = {type(m).__name__ for m in model.modules()}
+    assert "GroupNorm" in names
+    assert not any("BatchNorm" in name for name in names)
+
+
+def test_published_weights_are_refused_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"weights expects None, got 'DEFAULT'; see .*convert"):
+        tensormask_resnet50_fpn(weights="DEFAULT")
+
+
+def test_compat_sets_what_the_released_code_decides_otherwise() -> None:
+    model = tensormask_small_fpn(num_classes=1, compat="detectron2", upsample="centred")
+    design = model.mask_head.design
+    assert (design.vu_border, design.upsample) == ("pad", "centred")  # said explicitly: kept
+    with pytest.raises(ValueError, match="compat expects None or 'detectron2', got 'mmdet'"):
+        tensormask_small_fpn(num_classes=1, compat="mmdet")
 
 
 def test_the_stem_and_first_stage_of_a_pretrained_trunk_are_frozen(
@@ -92,12 +120,13 @@ def test_a_model_without_classes_is_refused(classes: int) -> None:
 
 
 def test_mask_cells_of_another_length_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"sigma_vu expects 4 .* or 2, got 3"):
+    with pytest.raises(ValueError, match="sigma_vu expects 4 or 2 px, got 3"):
         tensormask_small_fpn(num_classes=1, sigma_vu=3)
 
 
 @pytest.mark.parametrize("options", [{"min_sizes": 5}, {"limits": {"top": 1}}, {"wide": 3}])
 def test_an_unknown_setting_is_named(options: dict[str, Any]) -> None:
     name = "top" if "limits" in options else next(iter(options))
+    backbone = Backbone(SmallTrunk(), channels=8, levels=3)
     with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
-        tensormask(SmallTrunk(), num_classes=1, **options)
+        tensormask(backbone, num_classes=1, **options)

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tensormask_core import Aligned, WindowGrid
+from tensormask_core import WindowGrid
 from tensormask_core.assign import TensorMaskRule
 from tensormask_zoo.fpn import Backbone
 from tensormask_zoo.image_batching import ImageBatching, Target
 from tensormask_zoo.tensormask import losses
 from tensormask_zoo.tensormask.boxes import encode_boxes
-from tensormask_zoo.tensormask.head import BipyramidMaskHead, ClassBoxHead
+from tensormask_zoo.tensormask.class_box_head import ClassBoxHead
+from tensormask_zoo.tensormask.mask_head import Finest, MaskHead, Masks
 from tensormask_zoo.tensormask.postprocess import Detections, PostProcess, select
 from tensormask_zoo.tensormask.results import WindowMasks, as_torchvision, by_image, rescale
 from tensormask_zoo.tensormask.targets import (
@@ -46,7 +47,7 @@ class TensorMask(nn.Module):
         self,
         backbone: Backbone,
         class_box_head: ClassBoxHead,
-        mask_head: BipyramidMaskHead,
+        mask_head: MaskHead,
         *,
         rule: Rule | None = None,
         soft_targets: bool = True,
@@ -172,13 +173,13 @@ class TensorMask(nn.Module):
 class _LazyAligned:
     """The aligned tensors of a batch, each level computed once and only when it is needed."""
 
-    def __init__(self, head: BipyramidMaskHead, levels: list[Tensor], stem: Tensor) -> None:
+    def __init__(self, head: MaskHead, levels: list[Tensor], stem: Tensor) -> None:
         self._head, self._levels = head, levels
         self._stem = stem
-        self._finest: Tensor | None = None
-        self._done: dict[int, list[Aligned[Tensor]]] = {}
+        self._finest: Finest | None = None
+        self._done: dict[int, list[Masks]] = {}
 
-    def __call__(self, level: int, size: int) -> Aligned[Tensor]:
+    def __call__(self, level: int, size: int) -> Masks:
         if self._finest is None:
             self._finest = self._head.finest(self._levels[0], self._stem)
         if level not in self._done:
