@@ -19,7 +19,8 @@ NARROW: dict[str, Any] = {"stem": 8, "planes": (4, 8, 8, 16)}
 
 def maps_of(network: nn.Module, size: tuple[int, int] = (64, 96)) -> dict[str, Tensor]:
     with torch.no_grad():
-        return ResNetTrunk(network).eval()(torch.rand(1, 3, *size))
+        maps: dict[str, Tensor] = ResNetTrunk(network).eval()(torch.rand(1, 3, *size))
+    return maps
 
 
 @pytest.mark.parametrize("depth", sorted(RESNETS))
