@@ -1,6 +1,7 @@
 """Evaluate a run: ``python reference/evaluate.py RUN [--ceiling] [--any.field VALUE]``.
 
 RUN is the folder that ``train.py`` printed; its configuration is used, fields can be overridden.
+The precision that scores stand for is written to it, and used by the pictures of ``predict.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from tensormask_zoo.command_line import build
 from tensormask_zoo.report import ceiling, draw_overlay
-from tensormask_zoo.runs import checkpoint_of, config_of
+from tensormask_zoo.runs import calibration_of, checkpoint_of, config_of
 
 
 def main() -> None:
@@ -25,10 +26,14 @@ def main() -> None:
     cli.trainer.validate(
         cli.model, cli.datamodule, checkpoint_of(known.run), verbose=False, weights_only=True
     )
+    calibration = cli.model.evaluator.calibration()
+    if not cli.trainer.is_global_zero:
+        return
     print(f"\n{len(cli.datamodule.val_set)} images\n{cli.model.results()}")
     if known.ceiling:
         print(f"\nceiling (true windows and targets, pasted)\n{ceiling(cli)}")
-    print(f"\noverlay: {draw_overlay(cli, known.run / 'evaluation.png')}")
+    print(f"\ncalibrated scores: {calibration.write(calibration_of(known.run))}")
+    print(f"overlay: {draw_overlay(cli, known.run / 'evaluation.png', calibration)}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ def main() -> None:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     parser.add_argument("--run", type=Path, required=True, help="folder of a run of train.py")
     parser.add_argument("--output", type=Path, default=Path("predictions"), help="folder to write")
-    parser.add_argument("--score", type=float, default=0.5, help="lowest score in the pictures")
+    score = "lowest score in the pictures: 0.5, or a precision of 0.6 once evaluate.py has run"
+    parser.add_argument("--score", type=float, default=None, help=score)
     options = parser.parse_args()
     try:
         for path in predict_files(options.run, options.images, options.output, options.score):

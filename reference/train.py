@@ -1,4 +1,4 @@
-"""Train a model of the zoo: ``python reference/train.py [--config FILE] [--any.field VALUE]``.
+"""Train a model of the zoo: ``train.py [--model NAME] [--config FILE] [--any.field VALUE]``.
 
 Without arguments it trains a small TensorMask on generated images for three minutes. It ends with
 the COCO table, an overlay of predictions beside ground truth and the learning curve.
@@ -18,7 +18,8 @@ def main() -> None:
     cli.trainer.save_checkpoint(last_checkpoint(cli.trainer.log_dir), weights_only=False)
     cli.trainer.limit_val_batches = 1.0  # all held-back images, however few were used on the way
     cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
-    report(cli)
+    if cli.trainer.is_global_zero:
+        report(cli)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from tensormask_zoo.data.module import InstanceData
 from tensormask_zoo.detector import Detector
@@ -33,7 +36,8 @@ class ZooCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give a run one folder for its logs, checkpoints, configuration and pictures."""
         trainer = self.config_init["trainer"]
-        if trainer["logger"] is None and not trainer["fast_dev_run"]:
+        first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes one writes
+        if trainer["logger"] is None and not trainer["fast_dev_run"] and first:
             folder = new_run(Path(trainer["default_root_dir"] or "runs"))
             kwargs["logger"] = [
                 CSVLogger(folder, name="", version=""),
@@ -47,7 +51,8 @@ def build(args: list[str] | None = None, config: Path = DEFAULT_CONFIG, **option
     """Return model, data and trainer as configured by ``config`` and the command line.
 
     Args:
-        args: instead of the process's command line.
+        args: instead of the process's command line; ``--model NAME`` is short for
+            ``--model.name NAME``.
         config: the YAML file below everything that the command line says.
         options: further arguments of :class:`lightning.pytorch.cli.LightningCLI`.
     """
@@ -56,11 +61,27 @@ def build(args: list[str] | None = None, config: Path = DEFAULT_CONFIG, **option
         InstanceData,
         subclass_mode_data=True,
         run=False,
-        args=args,
+        args=named_model(sys.argv[1:] if args is None else args),
         parser_kwargs={"default_config_files": [str(config)]},
         save_config_kwargs={"overwrite": True},
         **options,
     )
+
+
+def named_model(args: Sequence[str]) -> list[str]:
+    """Spell out ``--model NAME``, which would otherwise mean a YAML file of the model's fields.
+
+    Example:
+        >>> named_model(["--model", "mask_rcnn_resnet50_fpn", "--model=model.yaml"])
+        ['--model.name', 'mask_rcnn_resnet50_fpn', '--model=model.yaml']
+    """
+    spelt = list(args)
+    for place, (flag, value) in enumerate(pairwise([*args, ""])):
+        if flag == "--model" and value.isidentifier():
+            spelt[place] = "--model.name"
+        elif flag.startswith("--model=") and flag.removeprefix("--model=").isidentifier():
+            spelt[place] = flag.replace("--model=", "--model.name=", 1)
+    return spelt
 
 
 def _callbacks(trainer: Mapping[str, Any]) -> Iterator[Callback]:

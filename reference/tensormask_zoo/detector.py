@@ -94,10 +94,13 @@ class Detector(LightningModule):
         ):
             self.evaluator.add(ImageResult.of(found, masks, image), target)
 
-    def on_validation_epoch_end(self) -> None:
-        """Compute COCO metrics."""
-        self.metrics = self.evaluator.compute()
+    def on_validation_epoch_start(self) -> None:
+        """Forget the images of the validation before."""
         self.evaluator.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute COCO metrics, over all devices."""
+        self.metrics = self.evaluator.compute()
         self.log_dict({f"val/{name}": value for name, value in self.metrics.items()})
         self.log("mask AP", self.metrics["mask AP"], prog_bar=True, logger=False)
 
@@ -106,17 +109,18 @@ class Detector(LightningModule):
         return table(self.metrics)
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW and a schedule that follows the progress of the run."""
+        """Return the recipe's optimiser and a schedule that follows the progress of the run."""
         optimizer = self.optimisation.optimizer(self.model.parameters())
-        schedule = LambdaLR(optimizer, lambda _: self.optimisation.factor(self.progress()))
+        schedule = LambdaLR(optimizer, lambda _: self._rate_factor())
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """Clip the norm of the gradient."""
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optimisation.clip)
+        """Clip the norm of the gradient, if the recipe does."""
+        if self.optimisation.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optimisation.clip)
 
     def progress(self) -> float:
         """Return how much of the run is done, in [0, 1]: by steps or by time, whichever is more."""
@@ -126,6 +130,10 @@ class Detector(LightningModule):
         planned = trainer.estimated_stepping_batches if trainer.max_steps < 0 else trainer.max_steps
         by_steps = trainer.global_step / planned if planned > 0 else 0.0
         return min(1.0, max(by_steps, *(_time_share(timer) for timer in self._timers()), 0.0))
+
+    def _rate_factor(self) -> float:
+        done = self._trainer.global_step if self._trainer else 0
+        return self.optimisation.factor(self.progress(), done)
 
     def _minutes_left(self) -> float:
         started, before = self._started

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 from torch import Tensor
 
 from tensormask_core.masks import encode
+from tensormask_zoo.calibration import CALIBRATION_IOU, Calibration, calibrate
 from tensormask_zoo.tensormask.postprocess import Detections
 from tensormask_zoo.tensormask.results import WindowMasks, as_rles
 
@@ -63,8 +65,20 @@ class ImageResult:
         ]
 
 
+@dataclass(frozen=True)
+class EvaluatedImage:
+    """An image with what is on it and what was found, as records of COCO without ids."""
+
+    size: tuple[int, int]
+    truth: list[Record]
+    found: list[Record]
+
+
 class CocoEvaluator:
     """Collects results image by image and computes COCO's metrics.
+
+    In a run on several devices each adds its own images, and what is computed covers all of them:
+    every device must then ask for it.
 
     Args:
         class_names: names of the labels 1, 2, ...
@@ -72,54 +86,89 @@ class CocoEvaluator:
     """
 
     def __init__(self, class_names: Sequence[str], *, max_detections: int = 100) -> None:
-        self._categories = [{"id": k + 1, "name": name} for k, name in enumerate(class_names)]
+        self._class_names = tuple(class_names)
         self._max_detections = max_detections
         self.reset()
 
     def reset(self) -> None:
         """Forget all images."""
-        self._images: dict[int, Record] = {}
-        self._truth: list[Record] = []
-        self._found: list[Record] = []
+        self._images: dict[int, EvaluatedImage] = {}
 
     def add(self, result: ImageResult, target: dict[str, Tensor]) -> None:
         """Add an image; one that was added before is left out, so that nothing counts twice."""
         image_id = int(target["image_id"])
-        if image_id in self._images:
-            return
-        height, width = target["masks"].shape[-2:]
-        self._images[image_id] = {"id": image_id, "height": height, "width": width}
-        self._found += result.records(image_id)
-        self._truth += _truth_records(target, image_id, first_id=len(self._truth) + 1)
+        if image_id not in self._images:
+            height, width = target["masks"].shape[-2:]
+            self._images[image_id] = EvaluatedImage(
+                (height, width), _truth_records(target, image_id), result.records(image_id)
+            )
 
     def compute(self) -> dict[str, float]:
         """Return AP, AP50, AP75, AP by size and AR of masks and boxes, each in [0, 1] or -1."""
+        images = gather(self._images)
         return {
             f"{kind} {name}": value
             for kind, iou_type in (("mask", "segm"), ("box", "bbox"))
-            for name, value in self._evaluate(iou_type).items()
+            for name, value in _summary(self._evaluate(images, iou_type)).items()
         }
 
-    def _evaluate(self, iou_type: str) -> dict[str, float]:
-        from pycocotools.coco import COCO  # noqa: PLC0415  (loads matplotlib; seldom needed)
-        from pycocotools.cocoeval import COCOeval  # noqa: PLC0415  (as above)
+    def calibration(self) -> Calibration:
+        """Return the precision that a score stands for, per class (TensorMask, appendix A.5)."""
+        evaluation = self._evaluate(gather(self._images), "segm", thresholds=[CALIBRATION_IOU])
+        return calibrate(evaluation, self._class_names)
 
+    def _evaluate(
+        self,
+        images: dict[int, EvaluatedImage],
+        iou_type: str,
+        thresholds: Sequence[float] | None = None,
+    ) -> Any:
+        """Return pycocotools' evaluation, done."""
+        from pycocotools.cocoeval import COCOeval  # noqa: PLC0415  (loads matplotlib)
+
+        truth = [record for image in images.values() for record in image.truth]
+        found = [record for image in images.values() for record in image.found]
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-            truth = COCO()
-            truth.dataset = {
-                "images": list(self._images.values()),
-                "annotations": self._truth,
-                "categories": self._categories,
-            }
-            truth.createIndex()
-            found = COCO()
-            found.dataset = {**truth.dataset, "annotations": _as_annotations(self._found, iou_type)}
-            found.createIndex()
-            evaluation = COCOeval(truth, found, iou_type)
+            evaluation = COCOeval(
+                self._as_coco(images, truth),
+                self._as_coco(images, _as_annotations(found, iou_type)),
+                iou_type,
+            )
             evaluation.params.maxDets = [self._max_detections]
+            if thresholds is not None:
+                evaluation.params.iouThrs = np.asarray(thresholds)
             evaluation.evaluate()
             evaluation.accumulate()
-        return _summary(evaluation)
+        return evaluation
+
+    def _as_coco(self, images: dict[int, EvaluatedImage], annotations: list[Record]) -> Any:
+        """Index numbered annotations as pycocotools does."""
+        from pycocotools.coco import COCO  # noqa: PLC0415  (loads matplotlib; seldom needed)
+
+        coco = COCO()
+        coco.dataset = {
+            "images": [
+                {"id": number, "height": image.size[0], "width": image.size[1]}
+                for number, image in images.items()
+            ],
+            "annotations": [{**one, "id": n} for n, one in enumerate(annotations, start=1)],
+            "categories": [{"id": k + 1, "name": n} for k, n in enumerate(self._class_names)],
+        }
+        coco.createIndex()
+        return coco
+
+
+def gather(images: dict[int, EvaluatedImage]) -> dict[int, EvaluatedImage]:
+    """Return the images of all devices by their number, each once.
+
+    Samplers repeat images so that all devices have the same number of batches.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return images
+    parts: list[dict[int, EvaluatedImage]] = [{} for _ in range(dist.get_world_size())]
+    dist.all_gather_object(parts, images)
+    merged = {number: image for part in parts for number, image in part.items()}
+    return dict(sorted(merged.items()))
 
 
 def table(metrics: dict[str, float]) -> str:
@@ -161,17 +210,16 @@ def _as_annotations(records: list[Record], iou_type: str) -> list[Record]:
     else:
         areas = [r["bbox"][2] * r["bbox"][3] for r in records]
     return [
-        {**record, "id": number, "area": float(area), "iscrowd": 0}
-        for number, (record, area) in enumerate(zip(records, areas, strict=True), start=1)
+        {**record, "area": float(area), "iscrowd": 0}
+        for record, area in zip(records, areas, strict=True)
     ]
 
 
-def _truth_records(target: dict[str, Tensor], image_id: int, first_id: int) -> list[Record]:
+def _truth_records(target: dict[str, Tensor], image_id: int) -> list[Record]:
     boxes = target["boxes"].cpu().numpy().astype(float)
     crowd = target.get("iscrowd")
     return [
         {
-            "id": first_id + n,
             "image_id": image_id,
             "category_id": int(target["labels"][n]),
             "bbox": [*boxes[n, :2], *(boxes[n, 2:] - boxes[n, :2])],

@@ -1,4 +1,4 @@
-"""The folder of a run: its number, its configuration and its last checkpoint."""
+"""The folder of a run: its number, its configuration, last checkpoint and calibration."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def config_of(run: Path) -> Path:
 def last_checkpoint(run: str | Path | None) -> Path:
     """Return where a run leaves its final checkpoint."""
     return Path(run or ".") / "checkpoints" / "last.ckpt"
+
+
+def calibration_of(run: Path) -> Path:
+    """Return where the calibrated scores of a run are, once it was evaluated."""
+    return run / "calibration.json"
 
 
 def checkpoint_of(run: Path) -> Path:
