@@ -81,8 +81,9 @@ class _Array:
         self._fill(data, dtype, shape, "F" if by_columns else "C")
 
     def _fill(self, data: Any, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> _Array:
+        element = dtype.resolve()
         raw = data.encode("latin1") if isinstance(data, str) else data
-        self.data = np.frombuffer(bytearray(raw), dtype.resolve()).reshape(shape, order=order)
+        self.data = np.frombuffer(bytearray(raw), element).reshape(shape, order=order)
         return self
 
 

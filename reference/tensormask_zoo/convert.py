@@ -225,4 +225,4 @@ def _check_windows(state: Mapping[str, Tensor], windows: tuple[int, ...]) -> Non
 def _as_rgb(bgr: Tensor | None, default: tuple[float, ...]) -> tuple[float, ...]:
     """Return statistics of BGR pixels in 0..255 for RGB pixels in [0, 1]."""
     values = default if bgr is None else bgr.flatten().tolist()
-    return tuple(value / 255 for value in reversed(values))
+    return tuple(round(value, 4) / 255 for value in reversed(values))  # 103.53 is 103.5299988
