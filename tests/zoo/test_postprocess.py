@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
+from torchvision.ops import nms
 
 from tensormask_core import WindowGrid
-from tensormask_zoo.tensormask.postprocess import Detections, PostProcess, select
+from tensormask_zoo.tensormask.postprocess import (
+    Candidates,
+    Detections,
+    PostProcess,
+    candidates,
+    class_wise_nms,
+    suppress,
+)
 
 GRID = WindowGrid.pyramid(image_size=(64, 64), windows=(9,), levels=2)
 FAR = (0, 15, 255)  # windows of level 0 in three corners, which do not overlap
 
 
-def detections(scores: dict[tuple[int, int], float], **limits: float) -> Detections:
-    """Select from windows which all score 0, except the (window, class) of `scores`."""
+def logits_of(scores: dict[tuple[int, int], float]) -> Tensor:
+    """Logits of windows which all score 0, except the (window, class) of `scores`."""
     logits = torch.full((len(GRID), 3), -20.0)
     for place, score in scores.items():
         logits[place] = torch.tensor(score).logit()
-    return select(logits, torch.zeros(len(GRID), 4), GRID, PostProcess(**limits))
+    return logits
+
+
+def detections(scores: dict[tuple[int, int], float], **limits: Any) -> Detections:
+    """Select from the windows themselves."""
+    found = candidates(logits_of(scores)[None], PostProcess(**limits))
+    boxes = torch.from_numpy(GRID.boxes(found.window.numpy()))
+    (one,) = suppress(found, boxes, 1, PostProcess(**limits))
+    return one
 
 
 def test_detections_are_windows_with_label_and_score() -> None:
@@ -28,19 +47,9 @@ def test_detections_are_windows_with_label_and_score() -> None:
     assert found.boxes.tolist() == GRID.boxes([FAR[1], FAR[2]]).tolist()
 
 
-def test_boxes_are_the_decoded_deltas() -> None:
-    logits, deltas = torch.full((len(GRID), 3), -20.0), torch.zeros(len(GRID), 4)
-    logits[FAR[0], 0], deltas[FAR[0]] = 3.0, torch.tensor([1.5, 0.0, 0.0, 0.0])
-    (box,) = select(logits, deltas, GRID, PostProcess()).boxes
-    assert box.tolist() == [18.0, -18.0, 54.0, 18.0]  # one window width to the right
-
-
 def test_a_score_at_the_threshold_is_too_low() -> None:
-    logits = torch.full((len(GRID), 3), -20.0)
-    logits[0, 0] = 0.0
     for threshold, count in ((0.5, 0), (0.4999, 1)):
-        limits = PostProcess(score_threshold=threshold)
-        assert len(select(logits, torch.zeros(len(GRID), 4), GRID, limits).window) == count
+        assert len(detections({(0, 0): 0.5}, score_threshold=threshold).window) == count
 
 
 def test_only_the_best_candidates_enter_suppression() -> None:
@@ -81,6 +90,52 @@ def test_nothing_above_the_threshold_is_an_empty_result() -> None:
     assert (found.boxes.shape, found.window.shape) == ((0, 4), (0,))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("count", [1, 7, 40, 100])
+def test_candidates_are_the_first_of_all_pairs_in_order(count: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    logits = (2 * torch.randn(2, 30, 4)).to(dtype)  # rounded, so that there are ties
+    found = candidates(logits, PostProcess(candidates=count, score_threshold=0.3))
+    for image in (0, 1):
+        scores, order = logits[image].float().flatten().sort(descending=True, stable=True)
+        order = order[(scores.sigmoid() > 0.3).nonzero()[:, 0]][:count]
+        mine = found.image == image
+        assert (found.window * 4 + found.label)[mine].tolist() == order.tolist()
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.0, 2.0])
+def test_a_threshold_may_let_all_pass_or_none(threshold: float) -> None:
+    found = candidates(torch.randn(1, 20, 3), PostProcess(score_threshold=threshold))
+    assert len(found.window) == (60 if threshold <= 0 else 0)
+
+
+def test_images_of_a_batch_do_not_compete() -> None:
+    scores = ({(17, 0): 0.6}, {(18, 0): 0.9}, {})
+    logits = torch.stack([logits_of(one) for one in scores])
+    found = candidates(logits, PostProcess())
+    boxes = torch.from_numpy(GRID.boxes(found.window.numpy()))
+    assert [d.window.tolist() for d in suppress(found, boxes, 3, PostProcess())] == [[17], [18], []]
+
+
+def test_suppression_treats_each_class_of_each_image_apart() -> None:
+    torch.manual_seed(0)
+    corner = 3000 * torch.rand(400, 2) - 1500  # below zero too, as boxes are not clipped
+    boxes = torch.cat([corner, corner + 1000 * torch.rand(400, 2)], dim=1)
+    image, label = torch.arange(400) // 200, torch.randint(0, 5, (400,))
+    scores = torch.rand(400)
+    found = Candidates(image, torch.arange(400), label, scores)
+    expected = []
+    for group in range(10):
+        rows = (image * 5 + label == group).nonzero()[:, 0]
+        expected += rows[nms(boxes[rows], scores[rows], 0.3)].tolist()
+    assert class_wise_nms(boxes, found, 0.3).tolist() == sorted(expected)
+
+
 def test_defaults_are_the_published_ones() -> None:
-    expected = {"score_threshold": 0.05, "candidates": 6000, "nms_iou": 0.5, "detections": 100}
-    assert vars(PostProcess()) == expected
+    assert vars(PostProcess()) == {
+        "score_threshold": 0.05,
+        "candidates": 6000,
+        "nms_iou": 0.5,
+        "detections": 100,
+        "nms": "boxes",
+    }

@@ -47,6 +47,6 @@ def true_detections(model: TensorMask, target: Target) -> tuple[Detections, list
     masks = []
     for level, size, rows in windows.groups():
         cells = model.mask_head.cells_of(level, size)
-        values = mask_targets([target], windows, rows, cells, soft=model.soft_targets)
+        values = mask_targets([target], windows, rows, cells, model.mask_targets)
         masks.append(WindowMasks(rows, values, windows.window_boxes[rows]))
     return detections, masks

@@ -40,13 +40,19 @@ class ClassBoxHead(nn.Module):
         self.deltas = init_conv(nn.Conv2d(box_in, sizes * 4, 3, padding=1)) if boxes else None
         init_conv(self.logits, prior_bias(PRIOR))
 
-    def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Apply both branches to every level."""
+    def forward(
+        self, levels: Sequence[Tensor], *, every_box: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """Apply both branches to every level.
+
+        Without ``every_box`` a box tower of its own is left to :func:`deltas_at.deltas_at`.
+        """
+        dense = self.deltas is not None and (every_box or self.box_tower is None)
         logits, deltas = [], []
         for level in levels:
             class_features = self.class_tower(level)
             logits.append(_per_window(self.logits(class_features), self.num_classes))
-            if self.deltas is not None:
+            if dense and self.deltas is not None:
                 box_features = class_features if self.box_tower is None else self.box_tower(level)
                 deltas.append(_per_window(self.deltas(box_features), 4))
         return torch.cat(logits, dim=1), torch.cat(deltas, dim=1) if deltas else None

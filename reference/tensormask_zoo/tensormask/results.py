@@ -12,10 +12,10 @@ from torchvision.ops import clip_boxes_to_image
 
 from tensormask_core import WindowGrid
 from tensormask_core.masks import paste, windows_to_rle
+from tensormask_zoo.image_batching import ImageSize
+from tensormask_zoo.tensormask.mask_tensors import MaskTensors
 from tensormask_zoo.tensormask.postprocess import Detections
 from tensormask_zoo.tensormask.targets import Windows
-
-ImageSize = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,22 @@ def by_image(found: Sequence[Detections], grid: WindowGrid) -> Windows:
     image = torch.cat([torch.full_like(f.window, n) for n, f in enumerate(found)])
     rows = torch.cat([torch.arange(len(f.window), device=f.window.device) for f in found])
     return Windows.of(grid, image, torch.cat([f.window for f in found]), rows)
+
+
+def window_masks(
+    tensors: MaskTensors, found: Sequence[Detections], grid: WindowGrid
+) -> list[list[WindowMasks]]:
+    """Evaluate the masks of the detections only, all images of a level and size at once."""
+    windows = by_image(found, grid)
+    results: list[list[WindowMasks]] = [[] for _ in found]
+    for level, size, by in windows.groups_by_image():
+        index = windows.index(torch.cat([rows for _, rows in by]))
+        masks = tensors.masks(level, size, index).float().sigmoid()
+        parts = torch.split(masks, [len(rows) for _, rows in by])
+        for (image, rows), mine in zip(by, parts, strict=True):
+            boxes = windows.window_boxes[rows]
+            results[image].append(WindowMasks(windows.object[rows], mine, boxes))
+    return results
 
 
 def rescale(
