@@ -1,0 +1,205 @@
+"""FastMask by name: plain functions that put bodies, necks and heads together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any, Literal
+
+from torch import nn
+
+from tensormask_core.assign import FastMaskRule
+from tensormask_zoo.fastmask.bodies import (
+    Branching,
+    FrozenBatchNorm2d,
+    NormLayer,
+    StreamBody,
+    resnet39_body,
+    small_body,
+    vgg16_body,
+)
+from tensormask_zoo.fastmask.heads import CAFFE_GAIN, HeadWidths, WindowHead
+from tensormask_zoo.fastmask.learning import Learning
+from tensormask_zoo.fastmask.model import FastMask
+from tensormask_zoo.fastmask.necks import make_neck
+from tensormask_zoo.fastmask.pvanet import pvanet_body
+from tensormask_zoo.fastmask.targets import Sampling
+
+Norm = Literal["frozen", "batch", "group"]
+NORMS: dict[str, NormLayer] = {
+    "frozen": FrozenBatchNorm2d,
+    "batch": nn.BatchNorm2d,
+    "group": partial(nn.GroupNorm, 32),
+}
+HEAD = ("channels", "window", "mask", "upsample", "widths", "attention", "mask_gain")
+LEARNING = tuple(field.name for field in fields(Learning))
+
+PUBLISHED: dict[str, Any] = {
+    "eval_zooms": (3, 3),
+    "min_size": tuple(range(800, 870)),
+    "max_size": 870,
+    "mask_gain": CAFFE_GAIN,
+}
+
+
+def fastmask(
+    body: StreamBody,
+    *,
+    num_classes: int = 1,
+    neck: str = "residual",
+    hidden: int = 256,
+    compat: Literal["paper"] | None = None,
+    **settings: Any,
+) -> FastMask:
+    """Build a FastMask with any of the paper's necks and heads on any body.
+
+    Args:
+        body: one map per stream.
+        num_classes: 1: proposals have no class.
+        neck: "residual", "average", "max" or "feed_forward".
+        hidden: channels between the neck's convolutions.
+        compat: "paper" sets what the paper decides otherwise than the released code: the rule of
+            positives, random negatives 1:1, and losses divided by the number of all windows.
+        settings: the arguments of :class:`WindowHead`, such as ``attention``; those of
+            :class:`Learning`, where ``rule`` and ``sampling`` may be the arguments of
+            :class:`tensormask_core.assign.FastMaskRule` and :class:`Sampling`; further arguments
+            of :class:`FastMask`.
+
+    Raises:
+        ValueError: other than one class, or a neck or ``compat`` that does not exist.
+
+    Example:
+        >>> model = fastmask(small_body(), neck="average", attention=False, mask=20, upsample=2)
+        >>> model.strides
+        (4, 6, 8, 12, 16, 24, 32)
+    """
+    if num_classes != 1:
+        raise ValueError(
+            f"num_classes expects 1, got {num_classes}; FastMask's proposals have no class: "
+            "merge the classes of the data into one"
+        )
+    if compat not in (None, "paper"):
+        raise ValueError(f"compat expects None or 'paper', got {compat!r}")
+    head = WindowHead(**_pop(settings, HEAD))
+    learning = Learning.paper() if compat else Learning()
+    learning = replace(learning, **_built(_pop(settings, LEARNING)))
+    neck_module = make_neck(neck, body.channels, hidden)
+    return FastMask(body, neck_module, head, learning=learning, **settings)
+
+
+def _pop(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Take out the settings of those names."""
+    return {name: settings.pop(name) for name in names if name in settings}
+
+
+def _built(given: dict[str, Any]) -> dict[str, Any]:
+    """Build rule and sampling where their arguments are given."""
+    kinds = {"rule": FastMaskRule, "sampling": Sampling}
+    return {
+        name: kinds[name](**value) if isinstance(value, Mapping) else value
+        for name, value in given.items()
+    }
+
+
+def fastmask_resnet39(
+    *,
+    num_classes: int = 1,
+    weights_backbone: Any = None,
+    progress: bool = True,
+    norm: Norm | None = None,
+    stride_in: Literal["3x3", "1x1"] = "3x3",
+    branching: Branching = "stride",
+    **settings: Any,
+) -> FastMask:
+    """FastMask on ResNet-50 up to res4, the most accurate one of the paper.
+
+    Trained on 7 scales with a longest side of up to 869 px, evaluated on 8, which the published
+    numbers go with; the released code doubles the resolution for these too (``min_size=1300,
+    max_size=1300``).
+
+    Args:
+        num_classes: 1.
+        weights_backbone: name of torchvision's ResNet-50 weights, or None.
+        progress: show the download.
+        norm: of the body: "frozen" keeps the statistics of the weights, "batch" and "group"
+            train; "frozen" with weights, else "group".
+        stride_in: "1x1" is the released network's; torchvision's weights need "3x3".
+        branching: "stride" strides the first block of res4, as the released code does; "pool"
+            pools before it, as the paper says.
+        settings: arguments of :func:`fastmask`.
+
+    Example:
+        >>> import torch
+        >>> with torch.device("meta"):
+        ...     model = fastmask_resnet39()
+        >>> sum(p.numel() for p in model.parameters())
+        27033381
+    """
+    body = resnet39_body(
+        weights=weights_backbone,
+        progress=progress,
+        norm=NORMS[norm or ("frozen" if weights_backbone else "group")],
+        stride_in=stride_in,
+        branching=branching,
+    )
+    return _published(body, num_classes, settings)
+
+
+def fastmask_vgg16(
+    *,
+    num_classes: int = 1,
+    weights_backbone: Any = None,
+    progress: bool = True,
+    **settings: Any,
+) -> FastMask:
+    """FastMask on VGG-16 up to conv5_3, as in the paper's ablations; arguments as for ResNet-39."""
+    body = vgg16_body(weights=weights_backbone, progress=progress)
+    return _published(body, num_classes, settings)
+
+
+def fastmask_pvanet(
+    *, num_classes: int = 1, weights_backbone: None = None, **settings: Any
+) -> FastMask:
+    """FastMask on PVANet up to conv4_4, the fastest one of the paper; ``zooms=(3,)`` is one-stream.
+
+    Raises:
+        ValueError: weights are asked for: torchvision has none of PVANet.
+    """
+    if weights_backbone is not None:
+        raise ValueError(
+            f"weights_backbone expects None, got {weights_backbone!r}; "
+            "torchvision has no PVANet weights"
+        )
+    return _published(pvanet_body(), num_classes, settings)
+
+
+def fastmask_small(
+    *, num_classes: int = 1, weights_backbone: None = None, **settings: Any
+) -> FastMask:
+    """FastMask of about a million parameters, to train from scratch on a CPU.
+
+    Windows of 40 to 320 px at strides 4, 6, 8, ... 32 for objects of 17 to 218 px, with masks of
+    20x20 cells supervised at 40x40; images keep their size. ``settings`` are arguments of
+    :func:`fastmask`.
+    """
+    if weights_backbone is not None:
+        raise ValueError(f"weights_backbone expects None, got {weights_backbone!r}; there are none")
+    small: dict[str, Any] = {
+        "hidden": 32,
+        "channels": 32,
+        "mask": 20,
+        "upsample": 2,
+        "widths": HeadWidths(score=(96, 96), mask=96, dropout=0.0),
+        "limits": {"candidates": 100, "detections": 100},
+        "min_size": None,
+    }
+    return fastmask(small_body(), num_classes=num_classes, **(small | settings))
+
+
+def _published(body: StreamBody, num_classes: int, settings: dict[str, Any]) -> FastMask:
+    """Build the published model; one that is cut to a stream stays so in evaluation."""
+    published = dict(PUBLISHED)
+    if "zooms" in settings:
+        published["eval_zooms"] = settings["zooms"]
+    return fastmask(body, num_classes=num_classes, **(published | settings))
