@@ -1,0 +1,162 @@
+"""Refinement: a mask encoding grows by the features of the trunk, finer by two at each module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tensormask_zoo.deepmask.padding import Border, pad_border, with_border
+from tensormask_zoo.sharpmask.design import RefinementDesign
+from tensormask_zoo.sharpmask.window_crops import crop_windows
+
+Execution = Literal["refactored", "concatenated"]
+EXECUTIONS = ("refactored", "concatenated")
+RING = (1, 1, 1, 1)  # what a 3x3 convolution reads beyond a map
+
+
+class Refinement(nn.Module):
+    """One module: M' = up(relu(W * [M, S] + b)), where S comes from the trunk's features.
+
+    A convolution of two maps in a row is the sum of one each (SharpMask, Figure 7): "refactored"
+    does that of S once per image, for all windows that show it; "concatenated" does both per
+    window. They agree to rounding, because a window's S continues with the image around it either
+    way, while its M, which ends with the window, is padded.
+
+    Args:
+        features: channels of the trunk's map.
+        hidden: channels between the two convolutions that make S.
+        encoding: channels k_m of M, which are also those k_s of S.
+        out: channels of M'.
+        design: form, upsampling and border.
+    """
+
+    def __init__(
+        self, features: int, *, hidden: int, encoding: int, out: int, design: RefinementDesign
+    ) -> None:
+        super().__init__()
+        code = design.form == "code"
+        self.border: Border = design.border
+        self.upsample = design.upsample
+        horizontal = nn.Sequential(
+            nn.Conv2d(features, hidden, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, encoding, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.horizontal = with_border(horizontal, design.border)
+        vertical = [nn.Conv2d(encoding, encoding, 3, padding=1), nn.ReLU()] if code else []
+        self.vertical = with_border(nn.Sequential(*vertical), design.border)
+        self.of_skip = nn.Conv2d(encoding, out, 3, bias=code)
+        self.of_mask = nn.Conv2d(encoding, out, 3)
+
+    def share(self, features: Tensor, execution: Execution) -> Tensor:
+        """Return what all windows of a map (N, C, H, W) share.
+
+        The share of M' that S has, or S itself with a ring of one cell around it.
+        """
+        skip = pad_border(self.horizontal(features), RING, self.border)
+        return self.of_skip(skip) if execution == "refactored" else skip
+
+    def forward(self, mask: Tensor, shared: Tensor, execution: Execution) -> Tensor:
+        """Return M' (K, out, 2h, 2w) of masks (K, k_m, h, w) and what is shared under them."""
+        padded = pad_border(self.vertical(mask), RING, self.border)
+        if execution == "refactored":
+            merged = self.of_mask(padded) + shared
+        else:
+            merged = F.conv2d(torch.cat([padded, shared], dim=1), *self._of_both())
+        return self._twice(merged.relu())
+
+    def _of_both(self) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias of the one convolution of M and S in a row."""
+        bias = self.of_mask.bias
+        if bias is not None and self.of_skip.bias is not None:
+            bias = bias + self.of_skip.bias
+        return torch.cat([self.of_mask.weight, self.of_skip.weight], dim=1), bias
+
+    def _twice(self, x: Tensor) -> Tensor:
+        if self.upsample == "nearest":
+            return F.interpolate(x, scale_factor=2, mode="nearest")
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class Refiner(nn.Module):
+    """All modules in a row: from a window's vector to its mask at the resolution of the image.
+
+    Args:
+        vector: channels of a window's vector.
+        kernel: side of a window in cells of the coarsest map.
+        widths: channels of the trunk's maps, coarsest first; a module each.
+        design: schedule and form of the modules.
+        execution: "refactored" is the faster of two that agree.
+
+    Raises:
+        ValueError: an unknown execution.
+    """
+
+    steps: Any  # a ModuleList of Refinement, whose methods a type checker cannot see
+
+    def __init__(
+        self,
+        vector: int,
+        *,
+        kernel: int,
+        widths: tuple[int, ...],
+        design: RefinementDesign,
+        execution: Execution = "refactored",
+    ) -> None:
+        super().__init__()
+        if execution not in EXECUTIONS:
+            raise ValueError(f"execution expects one of {', '.join(EXECUTIONS)}, got {execution!r}")
+        self.kernel, self.execution = kernel, execution
+        encodings = design.encodings(len(widths))
+        self.encode = nn.Conv2d(vector, encodings[0] * kernel**2, 1)
+        self.steps = nn.ModuleList(
+            Refinement(
+                features,
+                hidden=design.hidden(i, len(widths)),
+                encoding=encodings[i],
+                out=encodings[i + 1],
+                design=design,
+            )
+            for i, features in enumerate(widths)
+        )
+        self.final = with_border(
+            nn.Sequential(nn.Conv2d(encodings[-1], 1, 3, padding=1)), design.border
+        )
+
+    @property
+    def ring(self) -> int:
+        """How many more rows and columns what is shared has than its map."""
+        return 0 if self.execution == "refactored" else 2
+
+    def share(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return what windows share of each map (N, C, H, W), coarsest first: once per image."""
+        return [
+            step.share(features, self.execution)
+            for step, features in zip(self.steps, maps, strict=True)
+        ]
+
+    def windows(self, shared: Sequence[Tensor], index: Tensor) -> list[Tensor]:
+        """Return each module's part under some windows.
+
+        Args:
+            shared: what :meth:`share` returned, (C, H, W) of one image.
+            index: (K, 2) y and x of the windows on the grid of the coarsest map.
+        """
+        return [
+            crop_windows(x, index, side=self.kernel * 2**i + self.ring, step=2**i)
+            for i, x in enumerate(shared)
+        ]
+
+    def forward(self, vectors: Tensor, windows: Sequence[Tensor]) -> Tensor:
+        """Return the mask logits (K, V, U) of vectors (K, C) and the shared parts under them."""
+        side = self.kernel
+        mask: Tensor = self.encode(vectors[:, :, None, None]).reshape(len(vectors), -1, side, side)
+        for step, shared in zip(self.steps, windows, strict=True):
+            mask = step(mask, shared, self.execution)
+        logits: Tensor = self.final(mask)
+        return logits[:, 0]

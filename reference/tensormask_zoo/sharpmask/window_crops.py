@@ -1,0 +1,29 @@
+"""The parts of a map that lie under windows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def crop_windows(x: Tensor, index: Tensor, *, side: int, step: int) -> Tensor:
+    """Return the part of a map under each window.
+
+    Args:
+        x: (C, H, W).
+        index: (K, 2) y and x of each window on its own grid.
+        side: rows and columns of a window on the map; it lies inside the map.
+        step: cells of the map from one window to the next.
+
+    Returns:
+        (K, C, side, side), copies.
+
+    Example:
+        >>> x = torch.arange(16.0).reshape(1, 4, 4)
+        >>> crop_windows(x, torch.tensor([[1, 0]]), side=2, step=2).tolist()
+        [[[[8.0, 9.0], [12.0, 13.0]]]]
+    """
+    span = torch.arange(side, device=x.device)
+    y, x_node = index.T
+    rows, columns = step * y[:, None] + span, step * x_node[:, None] + span  # (K, side)
+    return x[:, rows[:, :, None], columns[:, None, :]].transpose(0, 1)
