@@ -33,6 +33,10 @@ class ZooCLI(LightningCLI):
         parser.link_arguments("data.class_names", "model.class_names", apply_on="instantiate")
         parser.add_argument("--resume", type=str, default=None, help="checkpoint to go on from")
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse ``args``, or the process's own, with ``--model NAME`` spelt out."""
+        self.config = parser.parse_args(named_model(sys.argv[1:] if args is None else args))
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give a run one folder for its logs, checkpoints, configuration and pictures."""
         trainer = self.config_init["trainer"]
@@ -61,7 +65,7 @@ def build(args: list[str] | None = None, config: Path = DEFAULT_CONFIG, **option
         InstanceData,
         subclass_mode_data=True,
         run=False,
-        args=named_model(sys.argv[1:] if args is None else args),
+        args=args,
         parser_kwargs={"default_config_files": [str(config)]},
         save_config_kwargs={"overwrite": True},
         **options,

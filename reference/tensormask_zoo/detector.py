@@ -100,6 +100,7 @@ class Detector(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Compute COCO metrics, over all devices."""
+        self.evaluator.gather()
         self.metrics = self.evaluator.compute()
         self.log_dict({f"val/{name}": value for name, value in self.metrics.items()})
         self.log("mask AP", self.metrics["mask AP"], prog_bar=True, logger=False)

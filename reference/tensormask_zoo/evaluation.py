@@ -77,8 +77,7 @@ class EvaluatedImage:
 class CocoEvaluator:
     """Collects results image by image and computes COCO's metrics.
 
-    In a run on several devices each adds its own images, and what is computed covers all of them:
-    every device must then ask for it.
+    In a run on several devices each adds its own images; :meth:`gather` unites them.
 
     Args:
         class_names: names of the labels 1, 2, ...
@@ -103,35 +102,40 @@ class CocoEvaluator:
                 (height, width), _truth_records(target, image_id), result.records(image_id)
             )
 
+    def gather(self) -> None:
+        """Take the images of all devices, each once; every device must call this.
+
+        Samplers repeat images so that all devices have the same number of batches.
+        """
+        if dist.is_available() and dist.is_initialized():
+            parts: list[dict[int, EvaluatedImage]] = [{} for _ in range(dist.get_world_size())]
+            dist.all_gather_object(parts, self._images)
+            merged = {number: image for part in parts for number, image in part.items()}
+            self._images = dict(sorted(merged.items()))
+
     def compute(self) -> dict[str, float]:
         """Return AP, AP50, AP75, AP by size and AR of masks and boxes, each in [0, 1] or -1."""
-        images = gather(self._images)
         return {
             f"{kind} {name}": value
             for kind, iou_type in (("mask", "segm"), ("box", "bbox"))
-            for name, value in _summary(self._evaluate(images, iou_type)).items()
+            for name, value in _summary(self._evaluate(iou_type)).items()
         }
 
     def calibration(self) -> Calibration:
         """Return the precision that a score stands for, per class (TensorMask, appendix A.5)."""
-        evaluation = self._evaluate(gather(self._images), "segm", thresholds=[CALIBRATION_IOU])
+        evaluation = self._evaluate("segm", thresholds=[CALIBRATION_IOU])
         return calibrate(evaluation, self._class_names)
 
-    def _evaluate(
-        self,
-        images: dict[int, EvaluatedImage],
-        iou_type: str,
-        thresholds: Sequence[float] | None = None,
-    ) -> Any:
+    def _evaluate(self, iou_type: str, thresholds: Sequence[float] | None = None) -> Any:
         """Return pycocotools' evaluation, done."""
         from pycocotools.cocoeval import COCOeval  # noqa: PLC0415  (loads matplotlib)
 
-        truth = [record for image in images.values() for record in image.truth]
-        found = [record for image in images.values() for record in image.found]
+        truth = [record for image in self._images.values() for record in image.truth]
+        found = [record for image in self._images.values() for record in image.found]
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
             evaluation = COCOeval(
-                self._as_coco(images, truth),
-                self._as_coco(images, _as_annotations(found, iou_type)),
+                self._as_coco(truth),
+                self._as_coco(_as_annotations(found, iou_type)),
                 iou_type,
             )
             evaluation.params.maxDets = [self._max_detections]
@@ -141,7 +145,7 @@ class CocoEvaluator:
             evaluation.accumulate()
         return evaluation
 
-    def _as_coco(self, images: dict[int, EvaluatedImage], annotations: list[Record]) -> Any:
+    def _as_coco(self, annotations: list[Record]) -> Any:
         """Index numbered annotations as pycocotools does."""
         from pycocotools.coco import COCO  # noqa: PLC0415  (loads matplotlib; seldom needed)
 
@@ -149,26 +153,13 @@ class CocoEvaluator:
         coco.dataset = {
             "images": [
                 {"id": number, "height": image.size[0], "width": image.size[1]}
-                for number, image in images.items()
+                for number, image in self._images.items()
             ],
             "annotations": [{**one, "id": n} for n, one in enumerate(annotations, start=1)],
             "categories": [{"id": k + 1, "name": n} for k, n in enumerate(self._class_names)],
         }
         coco.createIndex()
         return coco
-
-
-def gather(images: dict[int, EvaluatedImage]) -> dict[int, EvaluatedImage]:
-    """Return the images of all devices by their number, each once.
-
-    Samplers repeat images so that all devices have the same number of batches.
-    """
-    if not (dist.is_available() and dist.is_initialized()):
-        return images
-    parts: list[dict[int, EvaluatedImage]] = [{} for _ in range(dist.get_world_size())]
-    dist.all_gather_object(parts, images)
-    merged = {number: image for part in parts for number, image in part.items()}
-    return dict(sorted(merged.items()))
 
 
 def table(metrics: dict[str, float]) -> str:

@@ -18,9 +18,8 @@ PICTURED_IMAGES = 8
 PICTURED_SCORE = 0.4  # FL* sharpens by 3 in training alone, so scores stay closer to 1/2
 
 
-def report(cli: ZooCLI) -> None:
-    """Print the table and the paths of the pictures of a trained model."""
-    run = Path(cli.trainer.log_dir or ".")
+def report(cli: ZooCLI, run: Path) -> None:
+    """Print the table and the paths of the pictures of a trained model, which go to ``run``."""
     print(f"\nvalidation images, {cli.trainer.global_step} iterations\n{cli.model.results()}")
     print(f"\nceiling (true windows and targets, pasted)\n{ceiling(cli)}\n")
     print(f"overlay ({TRUTH_HALF}): {draw_overlay(cli, run / 'overlay.png')}")

@@ -26,6 +26,29 @@ def test_without_warm_up_the_rate_starts_at_its_peak() -> None:
     assert Optimisation(warmup=0.0).factor(0.0) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("step", "factor"),
+    [(0, 0.001), (500, 0.5005), (1000, 1.0), (59_999, 1.0), (60_000, 0.1), (80_000, 0.01)],
+)
+def test_the_rate_warms_up_and_falls_at_given_iterations(step: int, factor: float) -> None:
+    recipe = Optimisation(warmup_steps=1000, warmup_from=0.001, drops=(60_000, 80_000))
+    assert recipe.factor(0.9, step) == pytest.approx(factor)
+
+
+def test_a_warm_up_in_iterations_goes_with_a_cosine_too() -> None:
+    recipe = Optimisation(warmup_steps=10)
+    assert [recipe.factor(0.0, 5), recipe.factor(0.5, 10)] == pytest.approx([0.5, 0.5])
+
+
+def test_gradient_descent_decays_everything_with_momentum() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    recipe = Optimisation(method="sgd", lr=0.02, weight_decay=1e-4)
+    optimizer = recipe.optimizer(net.parameters())
+    assert type(optimizer) is torch.optim.SGD
+    (group,) = optimizer.param_groups
+    assert (len(group["params"]), group["momentum"], group["weight_decay"]) == (4, 0.9, 1e-4)
+
+
 def test_only_weights_decay() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     decayed, others = Optimisation(weight_decay=0.1).optimizer(net.parameters()).param_groups
@@ -110,6 +133,21 @@ def test_gradients_are_clipped_to_the_norm_of_the_recipe() -> None:
     model.configure_gradient_clipping(torch.optim.SGD(model.parameters(), 0.1))
     squares = sum(float(p.grad.square().sum()) for p in model.parameters() if p.grad is not None)
     assert squares**0.5 == pytest.approx(2.0, rel=1e-3)
+
+
+def test_without_a_limit_gradients_are_left_alone() -> None:
+    model = Detector(num_classes=1, optimisation=Optimisation(clip=None))
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    model.configure_gradient_clipping(torch.optim.SGD(model.parameters(), 0.1))
+    assert all(bool((p.grad == 100).all()) for p in model.parameters() if p.grad is not None)
+
+
+def test_the_rate_follows_the_iterations_where_it_falls_by_them() -> None:
+    model = detector(step=60, max_steps=120)
+    model.optimisation = Optimisation(warmup_steps=0, drops=(50, 70))
+    schedule = model.configure_optimizers()["lr_scheduler"]["scheduler"]
+    assert schedule.get_last_lr()[0] == pytest.approx(0.1 * model.optimisation.lr)
 
 
 def test_an_unknown_model_is_named_with_those_there_are() -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tensormask_zoo.calibration import Calibration, Curve
 from tensormask_zoo.command_line import build
 from tensormask_zoo.detector import Detector
 from tensormask_zoo.runs import checkpoint_of, config_of, new_run
@@ -83,6 +85,12 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(root, f"--resume={checkpoint_of(root / 'run-1')}")
 
 
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of Mask R-CNN with the data and schedule of the others."""
+    return train(tmp_path_factory.mktemp("baseline"), "--model", "mask_rcnn_small_fpn")
+
+
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "ground.png"
@@ -141,6 +149,42 @@ def test_evaluation_takes_all_images_though_a_run_took_few_on_the_way(
     assert "9 images" in capsys.readouterr().out
 
 
+def test_evaluation_writes_what_scores_stand_for(run: Path) -> None:
+    script("evaluate.py", run)
+    calibration = Calibration.read(run / "calibration.json")
+    assert next(iter(calibration.curves)) == "disc"
+    assert all(0 <= p <= 1 for curve in calibration.curves.values() for p in curve.precision)
+
+
+def test_the_baseline_trains_and_evaluates_through_the_same_scripts(
+    run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script("evaluate.py", baseline, "--ceiling")
+    shown = capsys.readouterr().out
+    assert "4 images" in shown
+    assert shown.count("mask  ") == shown.count("box   ") == 1
+    assert "mask_rcnn_small_fpn has none: only sliding windows are fixed" in shown
+    assert len(column(baseline, "val/mask AP")) == len(column(run, "val/mask AP"))
+    assert column(baseline, "objectness")
+
+
+def test_the_baseline_detects_in_pictures(baseline: Path, picture: Path, tmp_path: Path) -> None:
+    script("predict.py", "--run", baseline, "--output", tmp_path / "out", picture)
+    assert sorted(os.listdir(tmp_path / "out")) == ["000_ground.png", "predictions.json"]
+
+
+@pytest.mark.parametrize("args", [["--model", "no_such_model"], ["--model=no_such_model"]])
+def test_an_unknown_model_is_named_on_the_command_line(args: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"no model named 'no_such_model'; there are mask_rcnn"):
+        build(args)
+
+
+def test_the_model_may_still_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text("name: mask_rcnn_small_fpn")
+    cli = build([*TINY, f"--model={tmp_path / 'model.yaml'}", "--trainer.logger=false"])
+    assert cli.model.hparams["name"] == "mask_rcnn_small_fpn"
+
+
 def test_a_killed_run_goes_on_at_its_last_checkpoint(resumed: Path) -> None:
     assert column(resumed, "step")[:2] == [2, 3]
 
@@ -173,6 +217,31 @@ def test_an_unreadable_picture_is_named_after_the_others_are_done(
     assert stop.value.code == 1
     assert f"{cut}: truncated or unreadable image" in capsys.readouterr().err
     assert sorted(os.listdir(out)) == ["001_ground.png", "predictions.json"]
+
+
+def thresholds(run: Path, picture: Path, out: Path, *args: object) -> list[float]:
+    """The thresholds that pictures are drawn with."""
+    seen: list[float] = []
+
+    def draw(image: torch.Tensor, *_: Any, score_threshold: float) -> torch.Tensor:
+        seen.append(score_threshold)
+        return image
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tensormask_zoo.predict.draw_predictions", draw)
+        script("predict.py", "--run", run, "--output", out, picture, *args)
+    return seen
+
+
+def test_pictures_take_scores_as_they_are_until_they_are_calibrated(
+    run: Path, picture: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "calibration.json").unlink(missing_ok=True)
+    assert thresholds(copy, picture, tmp_path / "out") == [0.5]
+    Calibration({"disc": Curve()}).write(copy / "calibration.json")
+    assert thresholds(copy, picture, tmp_path / "out") == [0.6]
+    assert thresholds(copy, picture, tmp_path / "out", "--score", 0.3) == [0.3]
 
 
 def test_predicting_without_a_run_is_refused_in_a_line(
@@ -242,3 +311,16 @@ def test_the_script_starts_from_any_folder(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "ceiling (true windows and targets, pasted)" in done.stdout
+
+
+def test_two_devices_leave_one_run(tmp_path: Path) -> None:
+    options = (*TINY, "--trainer.devices=2", "--trainer.strategy=ddp", "--data.val_length=5")
+    command = [sys.executable, str(SCRIPTS / "train.py"), *options]
+    done = subprocess.run(
+        [*command, f"--trainer.default_root_dir={tmp_path}"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert os.listdir(tmp_path) == ["run-1"]
+    assert done.stdout.count("validation images, 4 iterations") == 1
+    assert len(column(tmp_path / "run-1", "loss")) == 4
