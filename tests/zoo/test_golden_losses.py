@@ -24,7 +24,7 @@ from tensormask_zoo.tensormask import TensorMask
 WINDOWS = (11, 15)
 MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
 LOSSES = ("loss_classifier", "loss_box_reg", "loss_mask")
-GRADIENTS = 1e-4  # of the largest of a tensor: float32, through 60 layers
+GRADIENTS = 2e-5  # of the largest of a tensor: float32, through 60 layers (measured: 5e-6)
 SIZES = ((96, 128), (75, 118))  # the second one is padded, to 96 x 128 too
 
 Target = dict[str, Tensor]
@@ -205,7 +205,7 @@ def losses(model: TensorMask, batch: Any) -> list[tuple[Tensor, Tensor]]:
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_is_the_published_formula(losses: Any, name: str) -> None:
     ours, plain = losses[LOSSES.index(name)]
-    assert ours.item() == pytest.approx(plain.item(), rel=1e-5)
+    assert ours.item() == pytest.approx(plain.item(), rel=2e-6)
     assert ours > 0
 
 
