@@ -15,9 +15,9 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from tensormask_zoo.fpn import Backbone
-from tensormask_zoo.image_batching import ImageBatching, Target
+from tensormask_zoo.image_batching import ImageBatching, ImageSize, Target, size_of
 from tensormask_zoo.tensormask.postprocess import Detections
-from tensormask_zoo.tensormask.results import ImageSize, WindowMasks, as_torchvision, rescale
+from tensormask_zoo.tensormask.results import WindowMasks, as_torchvision, rescale
 from tensormask_zoo.trunk import SmallTrunk
 
 SIZE_DIVISIBLE = 32  # torchvision's padding of a batch
@@ -72,7 +72,7 @@ class MaskRCNN(nn.Module):
             losses: dict[str, Tensor] = self.network(images, [_without_crowds(t) for t in targets])
             return losses
         return [
-            as_torchvision(*result, (image.shape[-2], image.shape[-1]))
+            as_torchvision(*result, size_of(image))
             for result, image in zip(self.detect(images), images, strict=True)
         ]
 
@@ -83,7 +83,7 @@ class MaskRCNN(nn.Module):
         proposals, _ = self.network.rpn(batch, maps)
         found, _ = self.network.roi_heads(maps, proposals, batch.image_sizes)
         return [
-            _result(one, resized, (image.shape[-2], image.shape[-1]))
+            _result(one, resized, size_of(image))
             for one, resized, image in zip(found, batch.image_sizes, images, strict=True)
         ]
 

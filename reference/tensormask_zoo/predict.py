@@ -13,6 +13,7 @@ from tensormask_zoo.data.picture import PictureError, read_picture
 from tensormask_zoo.detector import Detector
 from tensormask_zoo.evaluation import ImageResult
 from tensormask_zoo.files import write_json
+from tensormask_zoo.image_batching import size_of
 from tensormask_zoo.pictures import draw_predictions, save_picture
 from tensormask_zoo.runs import calibration_of, checkpoint_of
 from tensormask_zoo.tensormask.results import as_torchvision
@@ -54,7 +55,7 @@ def predict_files(
             unreadable.append(f"{path}: {error}")
             continue
         ((found, masks),) = detector.model.detect([image])
-        drawn = as_torchvision(found, masks, (image.shape[-2], image.shape[-1]))
+        drawn = as_torchvision(found, masks, size_of(image))
         if calibration:
             drawn["scores"] = calibration(drawn["scores"], drawn["labels"])
         shown = draw_predictions(

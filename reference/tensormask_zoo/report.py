@@ -51,7 +51,7 @@ def draw_overlay(cli: ZooCLI, path: Path, calibration: Calibration | None = None
 
 def ceiling(cli: ZooCLI) -> str:
     """Return the COCO table of true windows and targets on the validation images."""
-    detector = cli.model
+    detector = cli.model.eval()
     if not isinstance(detector.model, TensorMask):
         name = detector.hparams["name"]
         return f"{name} has none: only sliding windows are fixed before the image is seen"
