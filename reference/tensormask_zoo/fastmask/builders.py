@@ -20,6 +20,7 @@ from tensormask_zoo.fastmask.bodies import (
     vgg16_body,
 )
 from tensormask_zoo.fastmask.heads import CAFFE_GAIN, HeadWidths, WindowHead
+from tensormask_zoo.fastmask.initialisation import initialise
 from tensormask_zoo.fastmask.learning import Learning
 from tensormask_zoo.fastmask.model import FastMask
 from tensormask_zoo.fastmask.necks import make_neck
@@ -36,11 +37,12 @@ HEAD = ("channels", "window", "mask", "upsample", "widths", "attention", "mask_g
 LEARNING = tuple(field.name for field in fields(Learning))
 
 PUBLISHED: dict[str, Any] = {
+    "init": "published",
     "eval_zooms": (3, 3),
-    "min_size": tuple(range(800, 870)),
-    "max_size": 870,
-    "mask_gain": CAFFE_GAIN,
+    "longest_side": 1300,
+    "train_sides": tuple(range(800, 870)),
 }
+"""Image sizes in px, scales and first weights that the published numbers go with."""
 
 
 def fastmask(
@@ -49,6 +51,7 @@ def fastmask(
     num_classes: int = 1,
     neck: str = "residual",
     hidden: int = 256,
+    init: Literal["published", "torch"] = "torch",
     compat: Literal["paper"] | None = None,
     **settings: Any,
 ) -> FastMask:
@@ -59,6 +62,8 @@ def fastmask(
         num_classes: 1: proposals have no class.
         neck: "residual", "average", "max" or "feed_forward".
         hidden: channels between the neck's convolutions.
+        init: "published" starts with narrow Gaussians and :data:`CAFFE_GAIN` behind the first mask
+            layer, made for plain SGD; adaptive optimisers want "torch".
         compat: "paper" sets what the paper decides otherwise than the released code: the rule of
             positives, random negatives 1:1, and losses divided by the number of all windows.
         settings: the arguments of :class:`WindowHead`, such as ``attention``; those of
@@ -67,7 +72,7 @@ def fastmask(
             of :class:`FastMask`.
 
     Raises:
-        ValueError: other than one class, or a neck or ``compat`` that does not exist.
+        ValueError: other than one class, or a neck, ``init`` or ``compat`` that does not exist.
 
     Example:
         >>> model = fastmask(small_body(), neck="average", attention=False, mask=20, upsample=2)
@@ -79,13 +84,24 @@ def fastmask(
             f"num_classes expects 1, got {num_classes}; FastMask's proposals have no class: "
             "merge the classes of the data into one"
         )
-    if compat not in (None, "paper"):
-        raise ValueError(f"compat expects None or 'paper', got {compat!r}")
-    head = WindowHead(**_pop(settings, HEAD))
+    _check("init", init, ("torch", "published"))
+    _check("compat", compat, (None, "paper"))
+    published = init == "published"
+    head = WindowHead(**({"mask_gain": CAFFE_GAIN} if published else {}) | _pop(settings, HEAD))
     learning = Learning.paper() if compat else Learning()
     learning = replace(learning, **_built(_pop(settings, LEARNING)))
-    neck_module = make_neck(neck, body.channels, hidden)
-    return FastMask(body, neck_module, head, learning=learning, **settings)
+    settings = {"longest_side": None} | settings
+    model = FastMask(
+        body, make_neck(neck, body.channels, hidden), head, learning=learning, **settings
+    )
+    if published:
+        initialise(model)
+    return model
+
+
+def _check(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} expects {allowed[0]!r} or {allowed[1]!r}, got {value!r}")
 
 
 def _pop(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -114,9 +130,9 @@ def fastmask_resnet39(
 ) -> FastMask:
     """FastMask on ResNet-50 up to res4, the most accurate one of the paper.
 
-    Trained on 7 scales with a longest side of up to 869 px, evaluated on 8, which the published
-    numbers go with; the released code doubles the resolution for these too (``min_size=1300,
-    max_size=1300``).
+    Images are trained on 7 scales with a longest side of 800 to 869 px and evaluated on 8 with
+    1300 px, which the paper's recall goes with. The released code's faster setting is
+    ``eval_zooms=(3, 2), longest_side=870, limits={"candidates": 100}``.
 
     Args:
         num_classes: 1.
@@ -192,7 +208,6 @@ def fastmask_small(
         "upsample": 2,
         "widths": HeadWidths(score=(96, 96), mask=96, dropout=0.0),
         "limits": {"candidates": 100, "detections": 100},
-        "min_size": None,
     }
     return fastmask(small_body(), num_classes=num_classes, **(small | settings))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -101,10 +101,13 @@ class WindowHead(nn.Module):
             (K, V', U', 1, 1), where V' = U' = :attr:`mask_cells`.
         """
         hidden = self.mask_norm(self.mask_fc1(attended.flatten(1)))
-        logits = self.mask_fc2(hidden).view(-1, self.mask, self.mask, 1, 1)
-        coarse = Natural(logits, sigma_vu=stride * self.window / self.mask, sigma_hw=stride)
-        # 0, a logit without opinion, lies beyond the window, as for the fixed deconvolution.
-        return coarse if self.upsample == 1 else coarse.up(self.upsample, vu_border="pad")
+        # Windows lie along the last axis while cells are interpolated: neighbours in memory.
+        cells = self.mask_fc2(hidden).T.reshape(self.mask, self.mask, 1, -1)  # (V, U, 1, K)
+        masks = Natural(cells, sigma_vu=stride * self.window / self.mask, sigma_hw=stride)
+        if self.upsample > 1:
+            # 0, a logit without opinion, lies beyond the window, as for the fixed deconvolution.
+            masks = masks.up(self.upsample, vu_border="pad")
+        return replace(masks, data=masks.data.permute(3, 0, 1, 2)[..., None])
 
     @torch.no_grad()
     def fold(self) -> None:

@@ -16,11 +16,12 @@ from tensormask_core.grid_level import IntArray
 from tensormask_zoo.fastmask.bodies import StreamBody
 from tensormask_zoo.fastmask.heads import WindowHead
 from tensormask_zoo.fastmask.learning import Learning, Learnt
+from tensormask_zoo.fastmask.longest_side import LongestSide
 from tensormask_zoo.fastmask.losses import cell_loss, score_loss
 from tensormask_zoo.fastmask.proposals import PROPOSALS, best_windows, boxes_of_masks, suppress
 from tensormask_zoo.fastmask.targets import check_targets
 from tensormask_zoo.fastmask.windows import WindowNorm, WindowTable, window_grid
-from tensormask_zoo.image_batching import ImageBatching, ImageSize, Target, check_images, size_of
+from tensormask_zoo.image_batching import ImageSize, Target, check_images, size_of
 from tensormask_zoo.tensormask.postprocess import Detections, PostProcess
 from tensormask_zoo.tensormask.results import WindowMasks, as_torchvision, rescale
 
@@ -45,8 +46,8 @@ class FastMask(nn.Module):
         mask_threshold: from which probability on a pixel belongs to a mask; 0.2 as released.
             Masks are returned such that 0.5 stands for it.
         limits: thresholds and counts of the proposals, what :data:`PROPOSALS` says unless given.
-        batching: ``min_size``, ``max_size``, ``image_mean`` and ``image_std`` of
-            :class:`ImageBatching`.
+        batching: ``longest_side``, ``train_sides``, ``image_mean`` and ``image_std`` of
+            :class:`LongestSide`.
 
     Raises:
         ValueError: more entries in ``zooms`` than streams, none, or ``mask_threshold`` is no
@@ -85,7 +86,7 @@ class FastMask(nn.Module):
             limits if isinstance(limits, PostProcess) else replace(PROPOSALS, **(limits or {}))
         )
         self.chunk = CHUNK
-        self.transform = ImageBatching(size_divisible=body.stride, **batching)
+        self.transform = LongestSide(size_divisible=body.stride, **batching)
 
     def set_eval_zooms(self, *zooms: int) -> None:
         """Add or remove necks for evaluation, and streams: (3, 3) are 8 scales, (3,) are 4.

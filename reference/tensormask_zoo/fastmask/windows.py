@@ -115,7 +115,7 @@ class WindowTable:
 
     def windows(self, rows: Tensor) -> Tensor:
         """Return what the windows with these cells (K, V, U) see: (K, V, U, C)."""
-        return self.cells.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        return self.cells.index_select(0, rows.flatten()).view(*rows.shape, self.cells.shape[1])
 
 
 class WindowNorm(nn.Module):
@@ -148,10 +148,10 @@ class WindowNorm(nn.Module):
 
     def forward(self, table: WindowTable) -> WindowTable:
         """Return the table with normalised cells."""
-        cells = table.cells.float()
+        cells = table.cells.to(self.weight.dtype)
         mean, variance = self.running_mean, self.running_var
         if self.training:
-            mean, variance = _weighted_moments(cells, table.weight)
+            mean, variance = _weighted_moments(cells, table.weight.to(cells.dtype))
             self.running_mean.lerp_(mean.detach(), self.momentum)
             self.running_var.lerp_(variance.detach(), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
