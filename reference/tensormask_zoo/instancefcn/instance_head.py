@@ -63,7 +63,7 @@ class InstanceHead(nn.Module):
 
     def masks(self, score_maps: Aligned[Tensor], index: Tensor) -> Tensor:
         """Assemble the mask logits (K, m, m) of the windows ``index`` (K, 3): image, y, x."""
-        return score_maps.windows(index, sigma_vu=self.stride, mode="nearest", vu_border="edge")
+        return score_maps.windows(index, sigma_vu=self.stride, mode="nearest")
 
     def dense(self, score_maps: Aligned[Tensor]) -> Natural[Tensor]:
         """Assemble the mask logits (N, m, m, H, W) of all windows."""

@@ -43,7 +43,8 @@ def best_windows(objectness: Tensor, limits: PostProcess) -> tuple[Tensor, Tenso
         >>> best_windows(torch.tensor([0.0, 3.0, -9.0]), PostProcess(score_threshold=0.1))[0]
         tensor([1, 0])
     """
-    scores, window = objectness.float().sigmoid().sort(descending=True, stable=True)
+    logits, window = objectness.float().sort(descending=True, stable=True)
+    scores = logits.sigmoid()
     count = min(limits.candidates, int((scores > limits.score_threshold).sum()))
     return window[:count], scores[:count]
 
