@@ -1,0 +1,1 @@
+"""The ablations of the TensorMask paper, on any data and budget."""
