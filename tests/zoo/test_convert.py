@@ -159,6 +159,7 @@ def add(name: str, *shape: int) -> Callable[[State], State]:
         (add("backbone.fpn_lateral3.bias", 6), ["fpn_lateral3.bias expects (5,), got (6,)"]),
         (add("head.cls_score.bias", 3), ["head.cls_score.bias expects (14,), got (3,)"]),
         (add("head.bbox_pred.weight", 9, 6, 3, 3), ["head.bbox_pred.weight expects"]),
+        (add("anchor_generator.cell_anchors.1", 3, 4), ["cell_anchors.1 expects [[-44.0"]),
         (add("anchor_generator.cell_anchors.0", 2, 4), ["cell_anchors.0 expects [[-22.0"]),
     ],
 )
@@ -172,7 +173,7 @@ def test_a_tensor_out_of_place_is_named(
 
 def test_published_anchors_are_accepted(narrow: State) -> None:
     half = torch.tensor([[22.0], [30.0]]) * torch.tensor([-1, -1, 1, 1])
-    anchors = {f"anchor_generator.cell_anchors.{k}": half * 2**k for k in range(6)}
+    anchors = {f"anchor_generator.cell_anchors.{k}": half * 2**k + 1e-5 for k in range(6)}
     assert structure_of(narrow | anchors) == NARROW
 
 
