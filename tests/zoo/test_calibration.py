@@ -77,14 +77,13 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def calibration(objects: Any) -> Calibration:
-    """A true detection, a false one of a lower score, and one in a crowd, which does not count."""
+    """A true disc, a false one of a lower score and one in a crowd; a unicorn where none is."""
     places = [[4, 4, 24, 24], [50, 4, 80, 60], [52, 10, 70, 40], [30, 30, 45, 45]]
     target = objects(places[:2], iscrowd=[0, 1], labels=[1, 1], image_id=0)
-    masks, ones = objects([places[0], *places[2:]])["masks"].numpy(), np.ones(3, np.int64)
+    masks = objects([places[0], *places[2:], places[3]])["masks"].numpy()
+    labels, scores = np.array([1, 1, 1, 2]), np.array([0.9, 0.5, 0.3, 0.8])
     evaluator = CocoEvaluator(["disc", "unicorn"])
-    evaluator.add(
-        ImageResult(tight_boxes(masks), ones, np.array([0.9, 0.5, 0.3]), encode(masks)), target
-    )
+    evaluator.add(ImageResult(tight_boxes(masks), labels, scores, encode(masks)), target)
     return evaluator.calibration()
 
 
@@ -92,5 +91,5 @@ def test_what_lies_in_a_crowd_is_neither_right_nor_wrong(calibration: Calibratio
     assert calibration.curves["disc"] == Curve((0.3, 0.9), (0.5, 1.0))
 
 
-def test_a_class_that_is_not_shown_has_no_curve(calibration: Calibration) -> None:
+def test_a_class_that_no_image_shows_has_no_curve(calibration: Calibration) -> None:
     assert calibration.curves["unicorn"] == Curve()

@@ -179,9 +179,11 @@ def test_an_unknown_model_is_named_on_the_command_line(args: list[str]) -> None:
         build(args)
 
 
-def test_the_model_may_still_be_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flag", ["--model={}", "--model {}"])
+def test_the_model_may_still_be_a_file(tmp_path: Path, flag: str) -> None:
     (tmp_path / "model.yaml").write_text("name: mask_rcnn_small_fpn")
-    cli = build([*TINY, f"--model={tmp_path / 'model.yaml'}", "--trainer.logger=false"])
+    args = flag.format(tmp_path / "model.yaml").split(" ")
+    cli = build([*TINY, *args, "--trainer.logger=false"])
     assert cli.model.hparams["name"] == "mask_rcnn_small_fpn"
 
 
