@@ -24,7 +24,12 @@ from tensormask_zoo.deepmask.pyramid import (
     surrounded,
     usable_scales,
 )
-from tensormask_zoo.deepmask.training import PatchBatch, PatchTraining, draw_patches
+from tensormask_zoo.deepmask.training import (
+    PatchBatch,
+    PatchTraining,
+    checked_targets,
+    draw_patches,
+)
 from tensormask_zoo.deepmask.trunk import Trunk
 from tensormask_zoo.image_batching import IMAGE_MEAN, IMAGE_STD, Target, check_images
 from tensormask_zoo.tensormask.postprocess import Detections
@@ -98,21 +103,15 @@ class DeepMask(nn.Module):
             ``labels``, ``scores`` and ``masks`` (D, 1, H, W) in [0, 1], best first.
 
         Raises:
-            ValueError: training without a target for each image.
+            TypeError: an image is no tensor of floating point.
+            ValueError: images or targets that cannot be meant, or training without targets.
         """
         check_images(images)
         if not self.training:
             sizes = [(image.shape[-2], image.shape[-1]) for image in images]
             found = self.detect(images)
             return [as_torchvision(*one, size) for one, size in zip(found, sizes, strict=True)]
-        if targets is None:
-            raise ValueError("training expects targets, got None; call .eval() to detect")
-        if len(targets) != len(images):
-            raise ValueError(
-                f"training expects one target per image, got {len(images)} images and "
-                f"{len(targets)} targets"
-            )
-        return self.losses(images, targets)
+        return self.losses(images, checked_targets(targets, images))
 
     def losses(self, images: Sequence[Tensor], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Draw patches and return the losses that they train."""
@@ -121,8 +120,7 @@ class DeepMask(nn.Module):
         vectors, scores = self.head(self._windows_of(maps)[0])
         found: dict[str, Tensor] = {}
         if len(batch.masked):
-            mine = batch.masked
-            found |= self._mask_losses(vectors[mine, :, 0, 0], [x[mine] for x in maps], batch.masks)
+            found |= self._mask_losses(vectors[batch.masked, :, 0, 0], maps, batch)
         if len(batch.labelled):
             scored = scores[batch.labelled, 0, 0]
             weight = self.settings.score_weight
@@ -198,11 +196,11 @@ class DeepMask(nn.Module):
         return self.head.masks_of(level.vectors[:, index[:, 0], index[:, 1]].T)
 
     def _mask_losses(
-        self, vectors: Tensor, maps: Sequence[Tensor], targets: Tensor
+        self, vectors: Tensor, maps: Sequence[Tensor], batch: PatchBatch
     ) -> dict[str, Tensor]:
-        """Return the losses of masks, from the vectors and maps of patches."""
-        masks = self.head.masks_of(vectors)
-        return {"loss_mask": losses.mask_loss(upsampled(masks, targets), targets)}
+        """Return the losses of masks, from the vectors of masked patches and the maps of all."""
+        masks = upsampled(self.head.masks_of(vectors), batch.masks)
+        return {"loss_mask": losses.mask_loss(masks, batch.masks)}
 
     def _patch_masks(self, vectors: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Return mask logits (B, V, U) of patches from their vectors and maps."""

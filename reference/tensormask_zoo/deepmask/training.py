@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tensormask_core.assign.candidates import as_boxes
 from tensormask_zoo.deepmask.losses import SCORE_WEIGHT
 from tensormask_zoo.deepmask.patches import (
     Kind,
@@ -19,6 +20,7 @@ from tensormask_zoo.deepmask.patches import (
 )
 from tensormask_zoo.deepmask.placement import PatchRule
 from tensormask_zoo.image_batching import Target
+from tensormask_zoo.tensormask.targets import check_targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,24 @@ class PatchBatch:
             torch.stack(masks) if masks else images.new_zeros((0, 1, 1)),
             torch.tensor(masked, dtype=torch.long, device=device),
         )
+
+
+def checked_targets(targets: Sequence[Target] | None, images: Sequence[Tensor]) -> Sequence[Target]:
+    """Return the targets of a batch, or refuse them; labels may be of any class.
+
+    Raises:
+        ValueError: no targets, or not one per image, or boxes or masks that do not fit.
+    """
+    if targets is None:
+        raise ValueError("training expects targets, got None; call .eval() to detect")
+    as_objects = [
+        {name: torch.ones_like(x) if name == "labels" else x for name, x in target.items()}
+        for target in targets
+    ]
+    check_targets(as_objects, images, num_classes=1)
+    for target in targets:
+        as_boxes(target["boxes"].as_subclass(Tensor).cpu().numpy())
+    return targets
 
 
 def draw_patches(

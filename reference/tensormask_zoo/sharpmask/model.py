@@ -13,7 +13,7 @@ from tensormask_zoo.deepmask.head import Head
 from tensormask_zoo.deepmask.model import DeepMask, upsampled
 from tensormask_zoo.deepmask.patches import Patch, mask_objects
 from tensormask_zoo.deepmask.pyramid import Level
-from tensormask_zoo.deepmask.training import draw_kinds
+from tensormask_zoo.deepmask.training import PatchBatch, draw_kinds
 from tensormask_zoo.deepmask.trunk import Trunk
 from tensormask_zoo.image_batching import Target
 from tensormask_zoo.sharpmask.refinement import Refiner
@@ -126,14 +126,16 @@ class SharpMask(DeepMask):
         return super()._draw(images, targets)
 
     def _mask_losses(
-        self, vectors: Tensor, maps: Sequence[Tensor], targets: Tensor
+        self, vectors: Tensor, maps: Sequence[Tensor], batch: PatchBatch
     ) -> dict[str, Tensor]:
-        if self.stage == "feedforward":
-            return super()._mask_losses(vectors, maps, targets)
-        masks = self._refined_patches(vectors, maps)
-        refined = {"loss_refined": losses.mask_loss(upsampled(masks, targets), targets)}
-        coarse = super()._mask_losses(vectors, maps, targets) if self.stage == "joint" else {}
-        return coarse | refined
+        found: dict[str, Tensor] = {}
+        if self.stage != "refinement":
+            found |= super()._mask_losses(vectors, maps, batch)
+        if self.stage != "feedforward":
+            refined = self._refined_patches(vectors, [x[batch.masked] for x in maps])
+            masks = upsampled(refined, batch.masks)
+            found["loss_refined"] = losses.mask_loss(masks, batch.masks)
+        return found
 
     def _patch_masks(self, vectors: Tensor, maps: Sequence[Tensor]) -> Tensor:
         if self.refine:

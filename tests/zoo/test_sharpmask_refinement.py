@@ -1,0 +1,146 @@
+"""SharpMask's refinement: parameters, shapes, and two ways to compute one thing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tensormask_zoo.sharpmask.design import RefinementDesign
+from tensormask_zoo.sharpmask.refinement import Refinement, Refiner
+from tensormask_zoo.sharpmask.variants import sharpmask
+
+RESNET = (1024, 512, 256, 64)
+COUNTS = [
+    ({}, 2_757_821),
+    ({"k": 16}, 1_910_507),
+    ({"k": 64}, 4_470_809),
+    ({"schedule": "a", "k": 4}, 1_284_949),
+    ({"schedule": "a", "k": 8}, 1_502_889),
+    ({"schedule": "a", "k": 16}, 1_945_681),
+    ({"schedule": "a", "k": 32}, 2_858_913),
+    ({"schedule": "a", "k": 64}, 4_795_969),
+    ({"form": "code"}, 2_750_535),
+    ({"form": "code", "k": 16}, 1_894_572),
+    ({"form": "code", "k": 64}, 4_499_181),
+]
+DESIGNS = [
+    {},
+    {"form": "code", "upsample": "nearest"},
+    {"schedule": "a", "k": 3, "upsample": "nearest"},
+    {"form": "code", "k": 16, "border": "zeros"},
+    {"border": "reflect"},
+]
+
+
+def small_refiner(execution: Any = "refactored", **design: Any) -> Refiner:
+    torch.manual_seed(0)
+    given: dict[str, Any] = {"k": 8} | design
+    return Refiner(
+        6, kernel=3, widths=(7, 5, 4), design=RefinementDesign(**given), execution=execution
+    )
+
+
+@pytest.mark.parametrize(("design", "parameters"), COUNTS)
+def test_refinement_has_the_published_parameters(design: dict[str, Any], parameters: int) -> None:
+    with torch.device("meta"):
+        refiner = Refiner(512, kernel=10, widths=RESNET, design=RefinementDesign(**design))
+    assert sum(p.numel() for p in refiner.parameters()) == parameters
+
+
+@pytest.mark.parametrize("form", ["paper", "code"])
+def test_encodings_have_the_published_shapes(form: Any) -> None:
+    shapes: list[tuple[int, ...]] = []
+    with torch.device("meta"):
+        model = sharpmask(form=form)
+        for step in model.refiner.steps:
+            step.register_forward_hook(lambda _, __, out: shapes.append(tuple(out.shape[1:])))
+        masks, _ = model.eval().predict_patches(torch.zeros(1, 3, 192, 192))
+    assert shapes == [(16, 20, 20), (8, 40, 40), (4, 80, 80), (2, 160, 160)]
+    assert model.refiner.encode.out_channels == 32 * 10**2
+    assert masks.shape == (1, 160, 160)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@torch.no_grad()
+def test_refactored_and_concatenated_refinement_agree(design: dict[str, Any]) -> None:
+    refactored, concatenated = (small_refiner(e, **design) for e in ("refactored", "concatenated"))
+    concatenated.load_state_dict(refactored.state_dict())
+    maps = [torch.rand(1, c, 9 * 2**i, 7 * 2**i) for i, c in enumerate((7, 5, 4))]
+    index, vectors = torch.tensor([[0, 0], [6, 4], [2, 3], [2, 4]]), torch.randn(4, 6)
+    masks = []
+    for refiner in (refactored, concatenated):
+        shared = [x[0] for x in refiner.share(maps)]
+        masks.append(refiner(vectors, refiner.windows(shared, index)))
+    assert masks[0].shape == (4, 24, 24)
+    assert masks[0].std() > 1e-3
+    assert torch.allclose(*masks, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_module_is_the_papers_equation() -> None:
+    torch.manual_seed(0)
+    design = RefinementDesign(k=4, border="zeros")
+    module = Refinement(5, hidden=6, encoding=4, out=2, design=design)
+    features, mask = torch.rand(1, 5, 6, 6), torch.rand(1, 4, 6, 6)
+    first, second = module.horizontal[0], module.horizontal[2]
+    skip = F.conv2d(features, first.weight, first.bias, padding=1).relu()
+    skip = F.conv2d(skip, second.weight, second.bias, padding=1).relu()
+    weight = torch.cat([module.of_mask.weight, module.of_skip.weight], dim=1)
+    both = F.conv2d(torch.cat([mask, skip], dim=1), weight, module.of_mask.bias, padding=1)
+    expected = F.interpolate(both.relu(), scale_factor=2, mode="bilinear")
+    found = module(mask, module.share(features, "refactored"), "refactored")
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_nearest_upsampling_repeats_cells() -> None:
+    module = Refinement(
+        5, hidden=6, encoding=4, out=2, design=RefinementDesign(k=4, upsample="nearest")
+    )
+    shared = module.share(torch.rand(1, 5, 6, 6), "refactored")
+    found = module(torch.rand(1, 4, 6, 6), shared, "refactored")
+    assert torch.equal(found[..., ::2, ::2], found[..., 1::2, 1::2])
+
+
+@torch.no_grad()
+def test_skip_features_are_computed_once_for_all_windows() -> None:
+    refiner, calls = small_refiner(), []
+    for step in refiner.steps:
+        step.of_skip.register_forward_hook(lambda _, inputs, __: calls.append(len(inputs[0])))
+    maps = [torch.rand(1, c, 9 * 2**i, 7 * 2**i) for i, c in enumerate((7, 5, 4))]
+    shared = [x[0] for x in refiner.share(maps)]
+    index = torch.tensor([[0, 0], [6, 4], [2, 3]])
+    refiner(torch.randn(3, 6), refiner.windows(shared, index))
+    assert calls == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "k", "channels"),
+    [
+        ("b", 32, (32, 16, 8, 4, 2)),
+        ("b", 4, (4, 2, 1, 1, 1)),
+        ("a", 4, (4, 4, 4, 4, 4)),
+        ("b", 1, (1, 1, 1, 1, 1)),
+    ],
+)
+def test_schedules(schedule: Any, k: int, channels: tuple[int, ...]) -> None:
+    assert RefinementDesign(schedule=schedule, k=k).encodings(4) == channels
+
+
+@pytest.mark.parametrize(
+    ("design", "message"),
+    [
+        ({"k": 0}, "k expects at least 1 channel, got 0"),
+        ({"schedule": "c"}, "schedule expects one of a, b, got 'c'"),
+        ({"form": "repository"}, "form expects one of paper, code"),
+        ({"upsample": "cubic"}, "upsample expects one of bilinear, nearest"),
+        ({"border": "wrap"}, "border expects one of zeros, symmetric, reflect"),
+        ({"execution": "fast"}, "execution expects one of refactored, concatenated"),
+    ],
+)
+def test_designs_that_do_not_exist_are_refused(design: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small_refiner(**design)
