@@ -119,6 +119,10 @@ def from_detectron2(
         pickle.UnpicklingError: a pickle asks for more than arrays and plain containers.
 
     Source: TensorMask, section 6; names and semantics of the released code.
+
+    Example:
+        >>> model = from_detectron2("model_final.pkl", min_size=None)  # doctest: +SKIP
+        >>> boxes = model([image])[0]["boxes"]  # doctest: +SKIP
     """
     state = read_state(source)
     settings = settings_of(min_size, max_size, detections_per_image)
