@@ -84,7 +84,15 @@ class Detector(LightningModule):
         self.log("loss", total.detach(), batch_size=len(images))
         self.log("images/s", self._rate.per_second, prog_bar=True, batch_size=len(images))
         self.log("ETA min", self._minutes_left(), prog_bar=True, batch_size=len(images))
-        return total
+        return total if self.trainer.world_size == 1 else total + self._touch_all()
+
+    def _touch_all(self) -> Tensor:
+        """Return 0 as a function of all parameters: devices wait for the gradient of each.
+
+        The mask branch has none on a device whose images show no object.
+        """
+        trained = [p.sum() for p in self.model.parameters() if p.requires_grad]
+        return 0.0 * torch.stack(trained).sum()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collect detections and ground truth as RLE."""

@@ -315,8 +315,8 @@ def test_the_script_starts_from_any_folder(tmp_path: Path) -> None:
     assert "ceiling (true windows and targets, pasted)" in done.stdout
 
 
-def test_two_devices_leave_one_run(tmp_path: Path) -> None:
-    options = (*TINY, "--trainer.devices=2", "--trainer.strategy=ddp", "--data.val_length=5")
+def test_two_devices_leave_one_run_though_no_image_shows_an_object(tmp_path: Path) -> None:
+    options = (*TINY, "--trainer.devices=2", "--trainer.strategy=ddp", "--data.objects=[0,0]")
     command = [sys.executable, str(SCRIPTS / "train.py"), *options]
     done = subprocess.run(
         [*command, f"--trainer.default_root_dir={tmp_path}"],
