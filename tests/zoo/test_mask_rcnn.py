@@ -66,6 +66,19 @@ def test_resnet101_has_seventeen_more_blocks() -> None:
     assert blocks(deep) - blocks(shallow) == 17
 
 
+def test_with_weights_the_stem_the_first_stage_and_all_statistics_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights, untrained = torchvision.models.ResNet50_Weights, torchvision.models.resnet50()
+    monkeypatch.setattr(weights, "get_state_dict", lambda *_, **__: untrained.state_dict())
+    model = mask_rcnn_resnet50_fpn(num_classes=1, weights_backbone="IMAGENET1K_V1")
+    body = model.network.backbone.body
+    frozen = {name.split(".")[0] for name, p in body.named_parameters() if not p.requires_grad}
+    assert frozen == {"conv1", "layer1"}
+    assert torch.equal(body.conv1.weight, untrained.conv1.weight)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
 def test_training_returns_the_losses_of_boxes_masks_and_proposals(objects: Any) -> None:
     losses = train([objects([[4, 4, 36, 36]]), objects([[40, 8, 90, 60]])])
     assert losses.keys() == LOSSES
