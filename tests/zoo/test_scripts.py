@@ -9,7 +9,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ import torch
 from PIL import Image
 
 from tensormask_zoo.calibration import Calibration, Curve
-from tensormask_zoo.command_line import build
 from tensormask_zoo.detector import Detector
-from tensormask_zoo.runs import checkpoint_of, config_of, new_run
+from tensormask_zoo.runs import checkpoint_of
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "reference"
 TINY = (
@@ -173,20 +171,6 @@ def test_the_baseline_detects_in_pictures(baseline: Path, picture: Path, tmp_pat
     assert sorted(os.listdir(tmp_path / "out")) == ["000_ground.png", "predictions.json"]
 
 
-@pytest.mark.parametrize("args", [["--model", "no_such_model"], ["--model=no_such_model"]])
-def test_an_unknown_model_is_named_on_the_command_line(args: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"no model named 'no_such_model'; there are mask_rcnn"):
-        build(args)
-
-
-@pytest.mark.parametrize("flag", ["--model={}", "--model {}"])
-def test_the_model_may_still_be_a_file(tmp_path: Path, flag: str) -> None:
-    (tmp_path / "model.yaml").write_text("name: mask_rcnn_small_fpn")
-    args = flag.format(tmp_path / "model.yaml").split(" ")
-    cli = build([*TINY, *args, "--trainer.logger=false"])
-    assert cli.model.hparams["name"] == "mask_rcnn_small_fpn"
-
-
 def test_a_killed_run_goes_on_at_its_last_checkpoint(resumed: Path) -> None:
     assert column(resumed, "step")[:2] == [2, 3]
 
@@ -252,59 +236,6 @@ def test_predicting_without_a_run_is_refused_in_a_line(
     with pytest.raises(SystemExit):
         script("predict.py", "--run", tmp_path, picture)
     assert f"{tmp_path}/checkpoints holds no checkpoint" in capsys.readouterr().err
-
-
-def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/config.yaml does not exist"):
-        config_of(tmp_path)
-
-
-def test_the_newest_checkpoint_of_a_run_counts(tmp_path: Path) -> None:
-    for age, name in enumerate(("step=20.ckpt", "last.ckpt", "step=10.ckpt")):
-        path = tmp_path / "checkpoints" / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-        os.utime(path, (0, 1000 - age))
-    assert checkpoint_of(tmp_path).name == "step=20.ckpt"
-
-
-def test_runs_are_numbered(tmp_path: Path) -> None:
-    for kept in ("run-9", "run-10-good", "run-best"):
-        (tmp_path / kept).mkdir()
-    assert [new_run(tmp_path).name, new_run(tmp_path).name] == ["run-10", "run-11"]
-
-
-def refused(args: Sequence[str], capsys: pytest.CaptureFixture[str], **options: Any) -> str:
-    """What the command line says against some arguments."""
-    with pytest.raises(SystemExit):
-        build([*args], **options)
-    return capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("field", "named"),
-    [
-        ("--model.nombre=x", "nombre"),
-        ("--data.image_sizes=[3,3]", "image_sizes"),
-        ("--trainer.maximum=3", "maximum"),
-        ("--model.optimisation.lrate=3", "lrate"),
-        ("--model.optimisation.lr=fast", "fast"),
-        ("--data=NoSuchData", "NoSuchData"),
-    ],
-)
-def test_a_wrong_field_is_named(field: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert named in refused([field], capsys)
-
-
-def test_a_data_set_without_its_folder_asks_for_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "root" in refused([], capsys, config=SCRIPTS / "configs" / "nuclei.yaml")
-
-
-@pytest.mark.parametrize(
-    "config", sorted((SCRIPTS / "configs").glob("*.yaml")), ids=lambda p: p.stem
-)
-def test_configurations_hold_no_path_of_a_machine(config: Path) -> None:
-    assert ": /" not in config.read_text()
 
 
 def test_the_script_starts_from_any_folder(tmp_path: Path) -> None:
