@@ -36,7 +36,7 @@ def test_a_score_becomes_the_precision_of_its_operating_point(
 ) -> None:
     scores, correct = [s / 12 for s, _ in detections], [c for _, c in detections]
     found = precision_of_scores(scores, correct)(torch.tensor([asked / 12], dtype=torch.float64))
-    assert float(found) == pytest.approx(plain(scores, correct, asked / 12))
+    assert float(found) == pytest.approx(plain(scores, correct, asked / 12), abs=6e-4)
 
 
 @given(DETECTIONS)
@@ -53,6 +53,12 @@ def test_scores_between_steps_take_the_step_above() -> None:
     curve = Curve((0.25, 0.5, 0.75), (0.1, 0.4, 1.0))
     asked = torch.tensor([0.0, 0.25, 0.26, 0.5, 0.51, 0.95])
     assert curve(asked).tolist() == pytest.approx([0.1, 0.1, 0.4, 0.4, 1.0, 1.0])
+
+
+def test_a_long_curve_has_a_thousand_steps_at_most() -> None:
+    scores = np.linspace(1, 0, 20_000)
+    curve = precision_of_scores(scores, np.random.default_rng(0).random(20_000) < scores)
+    assert 300 < len(curve.scores) <= 1001
 
 
 def test_without_detections_there_is_no_curve() -> None:
