@@ -106,3 +106,8 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_overlaps_of_other_proposals_are_refused() -> None:
     with pytest.raises(ValueError, match=r"2 scores and 1 areas, got \(1, 1\)"):
         match(np.ones((1, 1)), [0.1, 0.2], [1.0])
+
+
+def test_proposals_beyond_the_hundred_of_detection_count() -> None:
+    found = match(np.array([[0.6]] * 150 + [[0.9]]), np.linspace(1, 0, 151), [100.0])
+    assert found.ranks[0, [0, 5], 0].tolist() == [0, 150]

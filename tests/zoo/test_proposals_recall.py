@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
+import torch.distributed as dist
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -179,6 +181,13 @@ def test_the_upper_bound_ignores_scores_and_counts(objects: Any) -> None:
     assert (metrics["mask AR@1000"], metrics["mask AR max"]) == (0.0, 1.0)
 
 
+def test_an_overlap_of_exactly_one_half_is_enough(objects: Any) -> None:
+    target = objects([[0, 0, 20, 20]], image_id=1)
+    half = objects([[0, 0, 10, 20]])["masks"].numpy()
+    metrics = compute([(result_of(half), target)])
+    assert metrics["mask AR@10"] == metrics["mask AR max"] == pytest.approx(0.1)
+
+
 def test_boxes_of_proposals_are_those_of_their_masks_unless_asked(objects: Any) -> None:
     target = objects([[0, 0, 20, 20]], image_id=1)
     rles = encode(target["masks"].numpy())
@@ -195,13 +204,36 @@ def test_a_ragged_contour_costs_boundary_recall_only(objects: Any) -> None:
     assert (metrics["mask AR@10"], metrics["boundary AR@10"]) == (0.5, 0.0)
 
 
+def test_agreement_of_contours_does_not_excuse_a_hole(objects: Any) -> None:
+    target = objects([[10, 10, 22, 22]], image_id=1)
+    frame = target["masks"].numpy().copy()
+    frame[0, 12:20, 12:20] = 0  # all that is within 2 px of its contours; mask IoU 80 / 144
+    metrics = compute([(result_of(frame), target)], boundary=True)
+    assert metrics["boundary AR@10"] == metrics["mask AR@10"] == pytest.approx(0.2)
+
+
 def test_an_image_counts_once_and_none_after_reset(pairs: list[Pair]) -> None:
     evaluator = ProposalEvaluator()
-    for result, target in [*pairs, *pairs[:2]]:
+    for result, target in pairs:
         evaluator.add(result, target)
+    evaluator.add(pairs[1][0], pairs[0][1])  # nothing, for the objects of the first image
     assert evaluator.compute() == compute(pairs)
     evaluator.reset()
     assert set(evaluator.compute().values()) == {-1.0}
+
+
+def test_devices_unite_their_images(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = [ProposalEvaluator(), ProposalEvaluator()]
+    for device, share in zip(devices, (pairs[:4], pairs[3:]), strict=True):  # one image twice
+        for result, target in share:
+            device.add(result, target)
+    held = [pickle.loads(pickle.dumps(device._images)) for device in devices]
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather_object", lambda parts, _: parts.__setitem__(
+        slice(None), held))  # fmt: skip
+    devices[0].gather()
+    assert devices[0].compute() == compute(pairs)
 
 
 def test_proposals_of_a_resized_image_are_refused(objects: Any) -> None:
@@ -218,6 +250,13 @@ def test_objects_of_a_coco_file_are_those_of_a_target() -> None:
     assert read.rles == held.rles
     np.testing.assert_array_equal(read.boxes, held.boxes)
     np.testing.assert_array_equal(read.areas, held.areas)
+
+
+def test_crowds_of_a_coco_file_are_no_objects() -> None:
+    rle = encode(np.ones((1, 8, 9)))[0]
+    entries = [{"segmentation": rle, "iscrowd": crowd} for crowd in (1, 0, 1)]
+    found = Truth.from_annotations({"id": 1, "height": 8, "width": 9}, entries)
+    assert (found.boxes.tolist(), found.areas.tolist()) == ([[0, 0, 9, 8]], [72])
 
 
 def test_what_an_image_leaves_is_small(pairs: list[Pair]) -> None:

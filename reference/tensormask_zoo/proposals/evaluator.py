@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 
 from tensormask_core.masks import rle_iou
-from tensormask_zoo.evaluation import MISSING, ImageResult, gather
+from tensormask_zoo.evaluation import MISSING, ImageResult
 from tensormask_zoo.proposals.boundary import boundary_iou
 from tensormask_zoo.proposals.matching import THRESHOLDS, Matches, match
 from tensormask_zoo.proposals.recall import RecallCurves, curves_of, metrics_of
@@ -19,8 +20,8 @@ class ProposalEvaluator:
     """Collects matches image by image and computes what the proposal papers report.
 
     Classes are ignored, and so are crowds. What is kept of an image is a few kilobytes, whatever
-    the number of its proposals. In a run on several devices each adds its own images, and what is
-    computed covers all of them: every device must then ask for it.
+    the number of its proposals. In a run on several devices each adds its own images;
+    :meth:`gather` unites them.
 
     Args:
         boundary: measure contours, too: average recall with the lesser of mask IoU and boundary
@@ -61,6 +62,13 @@ class ProposalEvaluator:
         if truth.image_id not in self._images:
             self._images[truth.image_id] = self._matches(result, truth)
 
+    def gather(self) -> None:
+        """Take the images of all devices, each once; every device must call this."""
+        if dist.is_available() and dist.is_initialized():
+            parts: list[dict[int, dict[str, Matches]]] = [{} for _ in range(dist.get_world_size())]
+            dist.all_gather_object(parts, self._images)
+            self._images = {image: kept for part in parts for image, kept in part.items()}
+
     def compute(self) -> dict[str, float]:
         """Return ``mask AR@100``, ``box AUC``, ...: :func:`metrics_of` for each kind."""
         return {
@@ -74,8 +82,7 @@ class ProposalEvaluator:
         return {kind: curves_of(matches) for kind, matches in self._by_kind().items()}
 
     def _by_kind(self) -> dict[str, list[Matches]]:
-        images: Any = gather(cast(Any, self._images))
-        return {kind: [image[kind] for image in images.values()] for kind in self.kinds}
+        return {kind: [image[kind] for image in self._images.values()] for kind in self.kinds}
 
     def _matches(self, result: ImageResult, truth: Truth) -> dict[str, Matches]:
         _check_sizes(result, truth)
