@@ -15,16 +15,15 @@ from tensormask_zoo.ablations.grid import ROWS
 from tensormask_zoo.ablations.plot import save_bars
 from tensormask_zoo.ablations.run import Plan, results_of, run
 from tensormask_zoo.ablations.table import Grid, write_table
-from tensormask_zoo.command_line import DEFAULT_CONFIG
 
 ITERATIONS = 1000  # of all rows together on 128 x 128 px: eight minutes on two cores
 
 
 def main() -> None:
     """Run what is missing and write the table of all results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--protocol", choices=("joint", "single"), default="joint")
-    parser.add_argument("--config", default=str(DEFAULT_CONFIG), help="YAML file of train.py")
+    parser.add_argument("--config", default="shapes", help="name in reference/configs, or a file")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
         "--rows", nargs="+", default=list(ROWS), metavar="ROW", help=", ".join(ROWS)
@@ -33,7 +32,7 @@ def main() -> None:
     budget.add_argument("--iterations", type=int, default=ITERATIONS, help="of each training")
     budget.add_argument("--minutes", type=float, help="of each training, instead")
     parser.add_argument(
-        "--sizes", type=float, nargs=2, default=(24.0, 48.0), metavar="PX",
+        "--sizes", type=float, nargs=2, metavar="PX",
         help="objects below the first number squared are small, from the second squared on large",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("runs/ablations"))
@@ -41,12 +40,13 @@ def main() -> None:
     plan = Plan(
         protocol=known.protocol,
         config=known.config,
+        rows=tuple(known.rows),
         fields=tuple(fields),
         iterations=None if known.minutes else known.iterations,
         minutes=known.minutes,
-        sizes_px=tuple(known.sizes),
+        sizes_px=tuple(known.sizes) if known.sizes else None,
     )
-    run(plan, known.rows, known.seeds, known.output)
+    run(plan, known.seeds, known.output)
     results = results_of(known.output)
     for path in (
         *write_table(results, known.output),

@@ -19,8 +19,6 @@ BASE: Settings = {
     "vu_border": "edge",
     "upsample": "centred",
     "mask_targets": "coverage",
-    "mask_share": 0.5,
-    "limits": {"candidates": 1000},
     "rule": {"ambiguous": "nearest", "centrality_unit": "level"},
 }
 """What rows share: the paper's window and cells, with the corrections of the released code."""
@@ -84,7 +82,7 @@ class Contrast:
         table: as in :class:`Line`.
         name: what it shows.
         row: the row that should be better.
-        than: the rows of which the best, by AP, is subtracted.
+        than: the rows of which the best in that metric is subtracted.
         metric: "AP" or "APL".
         paper: the difference in the paper, if it has one.
     """

@@ -30,9 +30,8 @@ def save_bars(grid: Grid, path: Path) -> Path:
         means, deviations = [s.mean for s in spreads], [s.deviation for s in spreads]
         axes.barh(at, means, height, xerr=deviations, label=f"ours, {name}")
     axes.set_yticks(range(len(lines)), [f"{line.table}: {line.name}" for line in lines])
-    axes.set(xlabel="mask AP, %")
-    axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    axes.set(xlabel="mask AP, %", ylim=(len(lines) - 0.5, -0.5))  # the first line on top
+    axes.legend()
     with replacing(path) as beside:
         figure.savefig(beside, format="png", dpi=120)
     plt.close(figure)

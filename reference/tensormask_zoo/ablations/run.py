@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,69 +14,107 @@ from tqdm import tqdm
 
 from tensormask_zoo.ablations.grid import BASE, READINGS, ROWS
 from tensormask_zoo.ablations.joint import joint
-from tensormask_zoo.ablations.scores import MaskScores
-from tensormask_zoo.command_line import ZooCLI, build
+from tensormask_zoo.ablations.scores import COCO_SIZES_PX, MaskScores
+from tensormask_zoo.command_line import CONFIGS, ZooCLI, build
 from tensormask_zoo.evaluation import ImageResult
 from tensormask_zoo.files import write_json
 from tensormask_zoo.models import MODELS
-from tensormask_zoo.runs import checkpoint_of, last_checkpoint
+from tensormask_zoo.runs import last_checkpoint
 
 JOINT = "tensormask_joint"  # name of the joint model among the models, while a grid runs
+SHAPES_SIZES_PX = (24.0, 48.0)  # large: seldom fits the finest level's windows, of 60 px
 Protocol = Literal["joint", "single"]
 Result = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is run, and what a result depends on.
+    """What is run, and what a result depends on, seeds apart.
 
     Attributes:
         protocol: "joint" trains all rows on one trunk; "single" trains each row by itself.
-        config: YAML file of ``train.py`` with the data, the model that rows vary, and the trainer.
+        config: configuration of ``train.py`` with the data, the model that rows vary, and the
+            trainer: a YAML file, or the name of one in ``reference/configs``.
+        rows: names in :data:`ROWS`.
         fields: what ``train.py`` takes on the command line, to override the file.
         iterations: of each training.
         minutes: of each training, instead of iterations.
         sizes_px: an object is small below the first number squared, in area, and large from the
-            second squared on.
+            second squared on; None takes COCO's, or those for generated images.
+
+    Raises:
+        ValueError: an unknown row.
     """
 
     protocol: Protocol
     config: str
+    rows: tuple[str, ...] = tuple(ROWS)
     fields: tuple[str, ...] = ()
     iterations: int | None = None
     minutes: float | None = None
-    sizes_px: tuple[float, float] = (32.0, 96.0)
+    sizes_px: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [row for row in self.rows if row not in ROWS]
+        if unknown:
+            raise ValueError(f"no row named {unknown[0]!r}; there are {', '.join(ROWS)}")
+
+    @property
+    def path(self) -> Path:
+        """The configuration file."""
+        named = CONFIGS / f"{self.config}.yaml"
+        return named if named.exists() else Path(self.config)
+
+    @cached_property
+    def settings(self) -> Any:
+        """The contents of the configuration file."""
+        return yaml.safe_load(self.path.read_text())
+
+    @property
+    def generated(self) -> bool:
+        """Whether images are generated, by a seed of their own."""
+        name: str = self.settings["data"]["class_path"]
+        return name.endswith("ShapesData")
+
+    @property
+    def sizes(self) -> tuple[float, float]:
+        """The bounds of small and large objects, px."""
+        return self.sizes_px or (SHAPES_SIZES_PX if self.generated else COCO_SIZES_PX)
+
+    def trainings(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the name of each training and the rows that it trains."""
+        if self.protocol == "joint":
+            yield "joint", self.rows
+        else:
+            yield from ((row, (row,)) for row in self.rows)
 
     def command(self, rows: Sequence[str]) -> str:
-        """Return the command that gives the results of ``rows``, seeds apart."""
-        budget = (
-            f"--minutes {self.minutes:g}" if self.minutes else f"--iterations {self.iterations}"
-        )
-        parts = ["python reference/ablations.py", f"--protocol {self.protocol}", budget]
-        parts.append(f"--config {self.config}")
-        if set(rows) != set(ROWS):
+        """Return the command that gives the results of one training, seeds apart."""
+        budget = ("minutes", self.minutes) if self.minutes else ("iterations", self.iterations)
+        parts = ["python reference/ablations.py", f"--protocol {self.protocol}"]
+        parts += ["--{} {:g}".format(*budget), f"--config {self.config}"]
+        if tuple(rows) != tuple(ROWS):
             parts.append(f"--rows {' '.join(rows)}")
+        if self.sizes_px:
+            parts.append("--sizes {:g} {:g}".format(*self.sizes_px))
         return " ".join([*parts, *self.fields])
 
 
-def run(plan: Plan, rows: Sequence[str], seeds: Sequence[int], output: Path) -> None:
+def run(plan: Plan, seeds: Sequence[int], output: Path) -> None:
     """Train and evaluate what has no result yet.
 
     Raises:
-        ValueError: an unknown row, or results of another plan in ``output``.
+        ValueError: results of another plan in ``output``.
     """
-    unknown = [row for row in rows if row not in ROWS]
-    if unknown:
-        raise ValueError(f"no row named {unknown[0]!r}; there are {', '.join(ROWS)}")
     folder = output / plan.protocol
     _check_plan(plan, folder / "plan.json")
     MODELS[JOINT] = joint
     for seed in seeds:
-        for name, together in _trainings(plan.protocol, rows):
+        for name, rows in plan.trainings():
             results = folder / f"seed-{seed}" / "rows"
-            expected = [*together, *(r for r, (row, _) in READINGS.items() if row in together)]
+            expected = [*rows, *(r for r, (row, _) in READINGS.items() if row in rows)]
             if not all((results / f"{row}.json").exists() for row in expected):
-                _train_and_evaluate(plan, together, seed, folder / f"seed-{seed}" / name, results)
+                _train_and_evaluate(plan, rows, seed, folder / f"seed-{seed}" / name)
 
 
 def results_of(output: Path) -> list[Result]:
@@ -83,42 +122,30 @@ def results_of(output: Path) -> list[Result]:
     return [json.loads(path.read_text()) for path in sorted(output.glob("*/seed-*/rows/*.json"))]
 
 
-def _trainings(protocol: Protocol, rows: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the name of each training and its rows."""
-    if protocol == "joint":
-        yield "joint", list(rows)
-    else:
-        yield from ((row, [row]) for row in rows)
-
-
 def _check_plan(plan: Plan, path: Path) -> None:
     """Keep results of different plans apart."""
     mine = json.loads(json.dumps(asdict(plan)))
+    if plan.protocol == "single":
+        del mine["rows"]  # each has its own training
     if not path.exists():
         write_json(mine, path)
     before = json.loads(path.read_text())
-    if before != mine:
-        changed = ", ".join(
-            f"{k} {before.get(k)} -> {mine[k]}" for k in mine if mine[k] != before.get(k)
-        )
+    changed = [f"{k}: {before.get(k)} -> {v}" for k, v in mine.items() if v != before.get(k)]
+    if changed:
         raise ValueError(
-            f"{path.parent} expects the plan of the results in it, got {changed}; "
+            f"{path.parent} expects the plan of the results in it, got {'; '.join(changed)}; "
             "give another --output"
         )
 
 
-def _train_and_evaluate(
-    plan: Plan, rows: list[str], seed: int, folder: Path, results: Path
-) -> None:
-    cli = build(_arguments(plan, rows, seed, folder), Path(plan.config))
+def _train_and_evaluate(plan: Plan, rows: Sequence[str], seed: int, folder: Path) -> None:
+    before = newest_checkpoint(folder)
+    cli = build(_arguments(plan, rows, seed, folder), plan.path)
     if cli.model.optimisation.method != "adamw":
-        raise ValueError("rows that share a trunk expect AdamW; --model.optimisation.method adamw")
-    run_folder = Path(cli.trainer.log_dir or folder)
-    before = _newest_checkpoint(folder)
+        raise ValueError("rows that share a trunk expect AdamW: --model.optimisation.method adamw")
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=before, weights_only=True)
-    cli.trainer.save_checkpoint(last_checkpoint(run_folder), weights_only=False)
-    scores = evaluate(cli, plan.sizes_px)
-    for row, values in scores.items():
+    cli.trainer.save_checkpoint(last_checkpoint(cli.trainer.log_dir), weights_only=False)
+    for row, scores in evaluate(cli, plan.sizes).items():
         result = {
             "row": row,
             "protocol": plan.protocol,
@@ -126,12 +153,13 @@ def _train_and_evaluate(
             "command": plan.command(rows),
             "iterations": cli.trainer.global_step,
             "images": len(cli.datamodule.val_set),
-            "scores": values,
+            "sizes_px": plan.sizes,
+            "scores": scores,
         }
-        write_json(result, results / f"{row}.json")
+        write_json(result, folder.parent / "rows" / f"{row}.json")
 
 
-def evaluate(cli: ZooCLI, sizes_px: tuple[float, float]) -> dict[str, dict[str, float]]:
+def evaluate(cli: ZooCLI, sizes_px: tuple[float, float]) -> dict[str, dict[str, float | None]]:
     """Return the mask AP of every row on all validation images."""
     model = cli.model.to(cli.trainer.strategy.root_device).eval()
     scores = MaskScores(
@@ -149,46 +177,37 @@ def evaluate(cli: ZooCLI, sizes_px: tuple[float, float]) -> dict[str, dict[str, 
     return {row: scores.of(results) for row, results in tqdm(found.items(), desc="score")}
 
 
-def _newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint of the runs in a folder."""
-    runs = [run for run in folder.glob("run-*") if any(run.glob("checkpoints/*.ckpt"))]
-    if not runs:
-        return None
-    return checkpoint_of(max(runs, key=lambda run: checkpoint_of(run).stat().st_mtime))
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint of the runs in a folder, if there is one."""
+    found = folder.glob("run-*/checkpoints/*.ckpt")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _arguments(plan: Plan, rows: list[str], seed: int, folder: Path) -> list[str]:
+def _arguments(plan: Plan, rows: Sequence[str], seed: int, folder: Path) -> list[str]:
     """Return the command line of ``train.py`` that trains some rows together."""
-    config = yaml.safe_load(Path(plan.config).read_text())
-    common = {**config["model"].get("settings", {}), **BASE}
+    model = plan.settings["model"]
     settings = {
-        "base": config["model"]["name"],
-        "rows": {row: _merged(common, ROWS[row]) for row in rows},
+        "base": model["name"],
+        "rows": {row: {**model.get("settings", {}), **BASE, **ROWS[row]} for row in rows},
         "readings": READINGS,
     }
-    minutes = plan.minutes or 0
-    length = f"00:{int(minutes // 60):02d}:{int(minutes % 60):02d}:{int(minutes * 60 % 60):02d}"
-    budget = {
-        "max_steps": -1 if plan.minutes else plan.iterations,
-        "max_time": length if plan.minutes else "null",
-    }
-    trainer = {"limit_val_batches": 0, "default_root_dir": folder, **budget}
-    own_seed = config["data"]["class_path"].endswith("ShapesData")
+    trainer: dict[str, Any] = {"limit_val_batches": 0, "default_root_dir": folder}
+    if plan.minutes:
+        trainer |= {"max_steps": -1, "max_time": _clock(plan.minutes)}
+    else:
+        trainer |= {"max_steps": plan.iterations, "max_time": "null"}
     return [
         f"--seed_everything={seed}",
         f"--model.name={JOINT}",
         f"--model.settings={json.dumps(settings)}",
-        *([f"--data.init_args.seed={seed}"] if own_seed else []),
+        *([f"--data.init_args.seed={seed}"] if plan.generated else []),
         *(f"--trainer.{name}={value}" for name, value in trainer.items()),
         *plan.fields,
     ]
 
 
-def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with those of dictionaries merged key by key."""
-    return {
-        name: {**common[name], **own.get(name, {})}
-        if isinstance(common.get(name), dict)
-        else own.get(name, common.get(name))
-        for name in {**common, **own}
-    }
+def _clock(minutes: float) -> str:
+    """Write a time, of at least a second, as days, hours, minutes and seconds."""
+    left, seconds = divmod(max(1, round(minutes * 60)), 60)
+    hours, left = divmod(left, 60)
+    return ":".join(f"{part:02d}" for part in (*divmod(hours, 24), left, seconds))

@@ -61,8 +61,8 @@ class MaskScores:
                 }
             )
 
-    def of(self, results: Sequence[ImageResult]) -> dict[str, float]:
-        """Return the metrics in percent, NaN where there is nothing to measure.
+    def of(self, results: Sequence[ImageResult]) -> dict[str, float | None]:
+        """Return the metrics in percent, None where there is nothing to measure.
 
         Args:
             results: one per image, in the order in which their truth was added.
@@ -95,7 +95,7 @@ class MaskScores:
         return coco
 
 
-def _summary(precision: Any, iou: Any) -> dict[str, float]:
+def _summary(precision: Any, iou: Any) -> dict[str, float | None]:
     """Average precisions (thresholds, recalls, classes, sizes)."""
     parts = [precision[..., 0]]
     parts += [precision[np.isclose(iou, at), ..., 0] for at in (0.5, 0.75)]
@@ -103,6 +103,6 @@ def _summary(precision: Any, iou: Any) -> dict[str, float]:
     return {name: _mean(part) for name, part in zip(METRICS, parts, strict=True)}
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Any) -> float | None:
     known = values[values > -1]  # -1 stands for classes without an object
-    return float(100 * known.mean()) if known.size else float("nan")
+    return float(100 * known.mean()) if known.size else None

@@ -19,7 +19,7 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Spread:
-    """Values over seeds, of which those that could not be measured are left out."""
+    """Values over the seeds that could be measured."""
 
     values: tuple[float, ...]
 
@@ -37,7 +37,7 @@ class Spread:
         if not self.values:
             return NONE
         deviation = f" ± {self.deviation:.1f}" if len(self.values) > 1 else ""
-        return f"{self.mean:{sign}.1f}{deviation}"
+        return f"{self.mean:{sign}z.1f}{deviation}"
 
 
 class Grid:
@@ -60,27 +60,30 @@ class Grid:
         keys = sorted(key for key in self._results if key[:2] == (protocol, row))
         return [self._results[key] for key in keys]
 
+    def facts(self, protocol: str) -> tuple[str, str, float, float]:
+        """Return how many images and iterations results are of, and the bounds of sizes."""
+        results = [r for r in self._results.values() if r["protocol"] == protocol]
+        counts = (sorted({r[name] for r in results}) for name in ("images", "iterations"))
+        images, iterations = ("–".join(map(str, {c[0]: 0, c[-1]: 0})) for c in counts)
+        return images, iterations, *results[0]["sizes_px"]
+
     def scores(self, protocol: str, row: str, metric: str) -> Spread:
         """Return a metric of a row over its seeds."""
-        return _measured(one["scores"][metric] for one in self.of(protocol, row))
+        values = (one["scores"][metric] for one in self.of(protocol, row))
+        return Spread(tuple(value for value in values if value is not None))
 
     def best(self, protocol: str, rows: Sequence[str], metric: str) -> str | None:
         """Return the best of ``rows`` on average, of those with results."""
-        known = [row for row in rows if self.of(protocol, row)]
+        known = [row for row in rows if self.scores(protocol, row, metric).values]
         return max(known, key=lambda row: self.scores(protocol, row, metric).mean, default=None)
 
     def difference(self, protocol: str, contrast: Contrast) -> tuple[Spread, str | None]:
         """Return a contrast within each seed, and the row that was subtracted."""
-        than = self.best(protocol, contrast.than, "AP")
-        ours = {one["seed"]: one["scores"] for one in self.of(protocol, contrast.row)}
-        other = {one["seed"]: one["scores"] for one in self.of(protocol, than or "")}
-        metric = contrast.metric
-        both = sorted(ours.keys() & other.keys())
-        return _measured(ours[seed][metric] - other[seed][metric] for seed in both), than
-
-
-def _measured(values: Iterable[float]) -> Spread:
-    return Spread(tuple(value for value in values if not math.isnan(value)))
+        metric, than = contrast.metric, self.best(protocol, contrast.than, contrast.metric)
+        ours = {one["seed"]: one["scores"][metric] for one in self.of(protocol, contrast.row)}
+        other = {one["seed"]: one["scores"][metric] for one in self.of(protocol, than or "")}
+        seeds = [seed for seed in ours if None not in (ours[seed], other.get(seed))]
+        return Spread(tuple(ours[seed] - other[seed] for seed in seeds)), than
 
 
 def write_table(results: Sequence[Result], folder: Path) -> list[Path]:
@@ -107,8 +110,9 @@ def _section(grid: Grid, protocol: str) -> str:
     head = ["table", "row", "paper", *METRICS, "seeds", "command"]
     legend = (
         "Mask AP in percent: the paper's on COCO (AP / AP50 / AP75, where printed / S / M / L), "
-        "then ours, mean ± standard deviation over seeds."
-    )
+        "then ours, mean ± standard deviation over seeds; {} images, {} iterations, objects small "
+        "below {:g}² px and large from {:g}² px on."
+    ).format(*grid.facts(protocol))
     runs = [
         f"{n}. `{command} --seeds {' '.join(map(str, sorted(seeds)))}`"
         for n, (command, seeds) in enumerate(commands.items(), start=1)
