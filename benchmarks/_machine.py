@@ -16,7 +16,7 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 # Distributions whose version decides a time; cupy's name carries the CUDA version.
 _VERSIONS = re.compile(
-    r"numpy|numba|llvmlite|torch|triton|cupy(-.+)?|pycocotools|array-api-compat|tensormask-core"
+    r"numpy|numba|llvmlite|torch|torchvision|triton|cupy(-.+)?|pycocotools|array-api-compat|tensormask-core"
 )
 _ASSUMED_CACHE_BYTES = 64 << 20  # where the system does not say
 

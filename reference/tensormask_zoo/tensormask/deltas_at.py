@@ -20,10 +20,12 @@ def deltas_at(head: ClassBoxHead, levels: Sequence[Tensor], windows: Windows) ->
     box_tower, deltas = head.box_tower, head.deltas
     if not isinstance(box_tower, nn.Sequential) or deltas is None:
         raise TypeError("deltas_at expects a head with a box tower; take the deltas of every box")
-    rows_of = [(windows.place[:, 0] == k).nonzero()[:, 0] for k in range(len(levels))]
-    parts = []
-    for level, rows in zip(levels, rows_of, strict=True):
-        values = convs_at([*box_tower, deltas], level, windows.index(rows))
-        by_size = values.view(len(rows), values.shape[1] // 4, 4)  # (R, sizes, 4)
-        parts.append(by_size[torch.arange(len(rows), device=rows.device), windows.place[rows, 3]])
-    return torch.cat(parts)[torch.cat(rows_of).argsort()]
+    found = levels[0].new_zeros((len(windows.window), 4))
+    for k, level in enumerate(levels):
+        rows = (windows.place[:, 0] == k).nonzero()[:, 0]
+        if len(rows):
+            values = convs_at([*box_tower, deltas], level, windows.index(rows))
+            by_size = values.view(len(rows), -1, 4)
+            mine = by_size[torch.arange(len(rows), device=rows.device), windows.place[rows, 3]]
+            found = found.index_copy(0, rows, mine.to(found.dtype))
+    return found
