@@ -53,6 +53,10 @@ def test_scored_objects_look_at_most_a_quarter_octave_larger_than_canonical(side
     assert 92 * (1 - 1e-9) < scaled <= 92 * 2**0.25 * (1 + 1e-9)
 
 
+def test_an_object_of_canonical_size_is_shown_a_quarter_octave_larger() -> None:
+    assert quantised([0, 0, 92, 46], CODE).octaves == -0.25
+
+
 def test_the_codes_positives_lie_exactly_on_an_object() -> None:
     found = positive_placement([BOX], CODE, draws())
     assert (found.y, found.x) == (90, 192)

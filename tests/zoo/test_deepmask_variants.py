@@ -95,7 +95,7 @@ def test_without_weights_the_normalisation_trains_and_with_them_it_is_frozen() -
 def test_the_original_is_trained_by_the_papers_rules() -> None:
     model = on_meta(variants.deepmask_vgg_a)
     assert model.rule == PatchRule.paper()
-    assert model.settings.batches == "joint"
+    assert model.patch_training.batches == "joint"
     assert [round(s, 3) for s in model.inference.scales] == [0.25, 0.354, 0.5, 0.707, 1, 1.414, 2]
 
 

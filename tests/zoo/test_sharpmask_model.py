@@ -214,7 +214,7 @@ def test_settings_reach_the_part_they_are_for() -> None:
     assert model.stage == "joint"
     assert model.head.score_head == "B"
     assert model.refiner.steps[3].of_mask.in_channels == 16
-    assert model.settings.target_px == 160
+    assert model.patch_training.target_px == 160
 
 
 def test_the_published_sharpmask_is_deepmask_ours_and_under_three_million_more() -> None:

@@ -76,7 +76,7 @@ class DeepMask(nn.Module):
         self.trunk = trunk
         self.head = head
         self.rule = _settings(PatchRule, rule, patch_px=head.kernel * trunk.stride)
-        self.settings = _settings(PatchTraining, training)
+        self.patch_training = _settings(PatchTraining, training)
         self.inference = _settings(PyramidInference, inference)
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGE_STD)[:, None, None], persistent=False)
@@ -123,7 +123,7 @@ class DeepMask(nn.Module):
             found |= self._mask_losses(vectors[batch.masked, :, 0, 0], maps, batch)
         if len(batch.labelled):
             scored = scores[batch.labelled, 0, 0]
-            weight = self.settings.score_weight
+            weight = self.patch_training.score_weight
             found["loss_score"] = losses.score_loss(scored, batch.labels, weight)
         return found
 
@@ -221,7 +221,7 @@ class DeepMask(nn.Module):
 
     def _draw(self, images: Sequence[Tensor], targets: Sequence[Target]) -> list[Patch]:
         """Draw the patches of a training step."""
-        return draw_patches(images, targets, self.rule, self.settings)
+        return draw_patches(images, targets, self.rule, self.patch_training)
 
     def _normalised(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.std

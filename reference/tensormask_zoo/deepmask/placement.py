@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -117,10 +117,11 @@ def mask_placement(box: Box, rule: PatchRule, rng: Rng = None) -> Placement:
         >>> mask_placement([100, 50, 284, 90], still)
         Placement(y=70.0, x=192.0, octaves=1.0)
     """
-    y, x, octaves = _canonical(box, rule)
-    octaves += _uniform(-rule.octaves, rule.octaves, rng)
+    still = _canonical(box, rule)
+    octaves = still.octaves + _uniform(-rule.octaves, rule.octaves, rng)
     reach = rule.shift_px * 2**octaves
-    return Placement(y + _uniform(-reach, reach, rng), x + _uniform(-reach, reach, rng), octaves)
+    y, x = (centre + _uniform(-reach, reach, rng) for centre in (still.y, still.x))
+    return Placement(y, x, octaves)
 
 
 def positive_placement(boxes: Sequence[Box], rule: PatchRule, rng: Rng = None) -> Placement:
@@ -143,10 +144,11 @@ def negative_placement(
     boxes: Sequence[Box], image_size: tuple[int, int], rule: PatchRule, rng: Rng = None
 ) -> Placement:
     """Return a placement that trains the score as negative, away from all objects."""
-    near = _near_in_code if rule.scores == "code" else _near_in_paper
     scales = round((MOST_OCTAVES - LEAST_OCTAVES) * STEPS) + 1
-    objects = [quantised(box, rule) if rule.scores == "code" else Placement(*_canonical(box, rule))
-               for box in boxes]  # fmt: skip
+    place_of, near = (
+        (quantised, _near_in_code) if rule.scores == "code" else (_canonical, _near_in_paper)
+    )
+    objects = [place_of(box, rule) for box in boxes]
     for _ in range(rule.tries):
         octaves = LEAST_OCTAVES + _below(scales, rng) / STEPS
         y, x = (_uniform(0, side, rng) for side in image_size)
@@ -162,8 +164,8 @@ def quantised(box: Box, rule: PatchRule) -> Placement:
     Of four scales per octave the one that shows the object larger than canonical, by at most a
     quarter of an octave: in (92, 109.4] px.
     """
-    y, x, octaves = _canonical(box, rule)
-    return Placement(y, x, (math.ceil(STEPS * octaves) - 1) / STEPS)
+    exact = _canonical(box, rule)
+    return replace(exact, octaves=(math.ceil(STEPS * exact.octaves) - 1) / STEPS)
 
 
 def has_scale(box: Box) -> bool:
@@ -171,11 +173,11 @@ def has_scale(box: Box) -> bool:
     return max(box[2] - box[0], box[3] - box[1]) > SHORTEST_PX
 
 
-def _canonical(box: Box, rule: PatchRule) -> tuple[float, float, float]:
-    """Return centre y and x, and octaves of the canonical placement."""
+def _canonical(box: Box, rule: PatchRule) -> Placement:
+    """Return the placement that shows an object in the middle at its canonical size."""
     x0, y0, x1, y1 = (float(side) for side in box)
     longest = max(x1 - x0, y1 - y0)
-    return (y0 + y1) / 2, (x0 + x1) / 2, math.log2(longest / rule.object_px)
+    return Placement((y0 + y1) / 2, (x0 + x1) / 2, math.log2(longest / rule.object_px))
 
 
 def _near_in_paper(found: Placement, place: Placement, rule: PatchRule) -> bool:

@@ -16,7 +16,7 @@ from tensormask_core.grid_level import check_positive
 from tensormask_zoo.deepmask.padding import pad_border
 
 Surround = Literal["grey", "symmetric"]
-SCORE_GREY = 0.5  # of RGB in [0, 1]
+GREY = 0.5  # of RGB in [0, 1]
 
 
 def half_octaves(first: float, last: float) -> tuple[float, ...]:
@@ -100,7 +100,7 @@ def surrounded(image: Tensor, *, window_px: int, stride: int, surround: Surround
     missing = [-side % stride for side in image.shape[-2:]]
     sides = (half, half + missing[1], half, half + missing[0])
     if surround == "grey":
-        return F.pad(image, sides, value=SCORE_GREY)
+        return F.pad(image, sides, value=GREY)
     return pad_border(image[None], sides, "symmetric")[0]
 
 

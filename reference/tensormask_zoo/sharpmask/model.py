@@ -122,7 +122,7 @@ class SharpMask(DeepMask):
 
     def _draw(self, images: Sequence[Tensor], targets: Sequence[Target]) -> list[Patch]:
         if self.stage == "refinement":  # nothing else is trained
-            return draw_kinds(images, targets, ["mask"], self.rule, self.settings)
+            return draw_kinds(images, targets, ["mask"], self.rule, self.patch_training)
         return super()._draw(images, targets)
 
     def _mask_losses(

@@ -73,7 +73,7 @@ def refined(
         design=design,
         execution=execution,
     )
-    training = replace(base.settings, target_px=base.window_px)
+    training = replace(base.patch_training, target_px=base.window_px)
     return SharpMask(
         base.trunk,
         base.head,
