@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tensormask_core import Aligned
+from tensormask_core.assign import DeepMaskRule
 from tensormask_zoo.evaluation import ImageResult
 from tensormask_zoo.instancefcn import InstanceFCN
 from tensormask_zoo.instancefcn.builders import instancefcn_small, instancefcn_vgg16
@@ -232,10 +234,11 @@ def test_trunk_and_head_share_a_stride() -> None:
 def test_settings_may_be_plain_values() -> None:
     model = instancefcn_small(
         scales={"short_sides": [96, 128]},
-        sampling={"windows": 32, "rule": {"patch_px": 224.0, "object_px": 100.0}},
+        sampling={"windows": 32, "rule": {"object_px": 100.0}},
         loss={"pixels": "sum"},
         limits={"detections": 5},
     )
     assert model.scales.of((64, 96)) == (1.5, 2.0)
+    assert model.sampling.rule == replace(DeepMaskRule.paper(), object_px=100.0)
     assert (model.sampling.windows, model.loss.pixels) == (32, "sum")
     assert (model.limits.detections, model.limits.nms_iou) == (5, 0.8)

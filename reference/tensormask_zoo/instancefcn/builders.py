@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tensormask_core.assign import DeepMaskRule
@@ -14,7 +15,10 @@ from tensormask_zoo.instancefcn.model import InstanceFCN
 from tensormask_zoo.instancefcn.window_sampling import WindowSampling
 
 SMALL_LAYERS: list[str | int] = [16, "M", 32, "M", 48, 48, "M", 64, 64, "M"]
-SMALL_FACTORS = tuple(1.5**n for n in (-2, -1, 0, 1, 2))
+SMALL: dict[str, Any] = {
+    "scales": {"factors": [1.5**n for n in (-2, -1, 0, 1, 2)]},
+    "sampling": {"rule": {"positive_octaves": 0.3}},  # so that no size falls between two scales
+}
 
 
 def instancefcn_vgg16(
@@ -36,7 +40,7 @@ def instancefcn_vgg16(
         pool4: kernel of the pooling that has lost its stride; see :class:`DilatedVGG`.
         settings: arguments of :class:`InstanceFCN`; ``scales``, ``sampling``, ``loss`` and
             ``limits`` may be given as the arguments of their classes, and ``sampling``'s ``rule``
-            as those of :class:`tensormask_core.assign.DeepMaskRule`.
+            as what differs from :meth:`tensormask_core.assign.DeepMaskRule.paper`.
 
     Raises:
         ValueError: another number of classes, or an unknown setting.
@@ -72,7 +76,7 @@ def instancefcn_small(
     _check_classes(num_classes)
     trunk = DilatedVGG(vgg_features(SMALL_LAYERS, batch_norm=True), stride=4)
     head = InstanceHead(trunk.channels, k=k, m=m, stride=trunk.stride, hidden=hidden)
-    return InstanceFCN(trunk, head, **_made({"scales": {"factors": SMALL_FACTORS}} | settings))
+    return InstanceFCN(trunk, head, **_made(SMALL | settings))
 
 
 def _check_classes(num_classes: int) -> None:
@@ -94,5 +98,5 @@ def _made(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sampling(**arguments: Any) -> WindowSampling:
     if isinstance(arguments.get("rule"), Mapping):
-        arguments["rule"] = DeepMaskRule(**arguments["rule"])
+        arguments["rule"] = replace(DeepMaskRule.paper(), **arguments["rule"])
     return WindowSampling(**arguments)

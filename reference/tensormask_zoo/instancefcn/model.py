@@ -31,7 +31,8 @@ class InstanceFCN(nn.Module):
     """A proposal system that speaks torchvision's detection API; every proposal has label 1.
 
     One window size serves all objects: the image comes in several scales. All lengths are px of
-    the original image: at scale f, a window of 168 px covers 168 / f of them.
+    the original image: at scale f, a window of 168 px covers 168 / f of them. Windows may reach
+    beyond the image, and small images are enlarged: none is too small.
 
     Args:
         trunk: the feature map.

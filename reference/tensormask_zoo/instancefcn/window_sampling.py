@@ -29,8 +29,10 @@ class Drawn(NamedTuple):
 class WindowSampling:
     """Draws positive and negative windows of an image.
 
-    Positives are "as in DeepMask": DeepMask's 128 px of 224 are 96 px in a window of 168 px.
-    Windows that stand for a crowd, or nearly so, are not drawn.
+    Positives are "as in DeepMask": DeepMask's 128 px of 224 are 96 px in a window of 168 px, a
+    quarter octave more or less. Scales of the image 1.5 apart then leave out one size in seven;
+    a rule with ``positive_octaves=0.3`` takes all. Windows that stand for a crowd, or nearly so,
+    are not drawn.
 
     Args:
         rule: labels the windows.
