@@ -20,7 +20,6 @@ from tensormask_zoo.tensormask.results import as_rles
 
 CLASSES = 80
 CANDIDATES = 1000  # pairs of box and class that enter suppression, in both models
-DETECTIONS = 100
 OBJECTS = 7  # of an image, as in COCO
 SHORTEST_PX, LONGEST = 12.0, 0.8  # of their sides, log-uniform: px, and image sides
 POSITIVE_SHARE = 0.25  # of the sampled regions, the most that the published recipe takes
@@ -38,12 +37,14 @@ class Scene:
         trunk: the ResNet of both models.
         device: cpu or cuda.
         regions: how many Mask R-CNN samples per image in training.
+        detections: how many are found in an image.
     """
 
     size: ImageSize
     trunk: str
     device: str
     regions: int = 512
+    detections: int = 100
 
     def images(self, count: int) -> list[Tensor]:
         """Return random images."""
@@ -79,7 +80,7 @@ def tensormask(scene: Scene) -> TensorMask:
         norm="frozen",
         trainable_backbone_layers=3,
         min_size=None,
-        limits={"score_threshold": 0.0, "candidates": CANDIDATES, "detections": DETECTIONS},
+        limits={"score_threshold": 0.0, "candidates": CANDIDATES, "detections": scene.detections},
     )
     _calm(model)
     return model.to(scene.device)
@@ -94,7 +95,8 @@ def mask_rcnn(scene: Scene) -> MaskRCNN:
         CLASSES + 1,
         min_size=min(scene.size),
         max_size=max(scene.size),
-        box_detections_per_img=DETECTIONS,
+        rpn_post_nms_top_n_test=10 * scene.detections,
+        box_detections_per_img=scene.detections,
         box_batch_size_per_image=scene.regions,
         box_positive_fraction=POSITIVE_SHARE,
     )

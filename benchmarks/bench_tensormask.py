@@ -31,7 +31,8 @@ from _results import Options, finish, parse_options
 from _stages import stages_of
 
 TRUNK, SIZES = "resnet50", ((480, 640), (800, 1333))
-QUICK_TRUNK, QUICK_SIZES, QUICK_REGIONS = "resnet18", ((32, 64),), 8
+QUICK_TRUNK, QUICK_SIZES = "resnet18", ((32, 64),)
+QUICK = {"regions": 8, "detections": 5}
 FEW = 2  # repeats of stages, and of training steps: on a CPU they take a minute
 BATCH = 2
 
@@ -88,8 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     set_threads(options.threads[0])
     trunk, sizes = (QUICK_TRUNK, QUICK_SIZES) if options.quick else (TRUNK, SIZES)
-    regions = {"regions": QUICK_REGIONS} if options.quick else {}
-    scenes = [Scene(size, trunk, options.device, **regions) for size in sizes]
+    fewer = QUICK if options.quick else {}
+    scenes = [Scene(size, trunk, options.device, **fewer) for size in sizes]
     works: tuple[Work, ...] = (detection, training)
     rows = [row for work in works for scene in scenes for row in measure(work, scene, options)]
     finish(options, __doc__, rows)

@@ -14,6 +14,8 @@ from tensormask_zoo.models import tensormask
 from tensormask_zoo.tensormask import TensorMask
 from tensormask_zoo.tensormask.conv_at import convs_at
 from tensormask_zoo.tensormask.deltas_at import deltas_at
+from tensormask_zoo.tensormask.mask_head import MaskHead
+from tensormask_zoo.tensormask.mask_tensors import MaskTensors, bands_of
 from tensormask_zoo.tensormask.targets import Windows
 from tensormask_zoo.tensormask.window_places import boxes_of, places_of
 from tensormask_zoo.towers import HeadWidths, conv_tower
@@ -139,9 +141,42 @@ def test_a_head_without_a_box_tower_has_its_deltas_elsewhere() -> None:
 
 
 @torch.no_grad()
-def test_mask_tensors_of_one_level_are_held_at_a_time() -> None:
-    model = narrow()
-    made: list[Any] = []
-    model.mask_head.register_forward_hook(lambda _, inputs, __: made.append(inputs[2]))
+def test_features_of_each_level_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"score_threshold": 0.0, "detections": 300}
+    model, made = narrow(limits=limits), list[int]()
+    monkeypatch.setattr(
+        type(model.mask_head),
+        "features",
+        lambda self, level, finest, k, make=MaskHead.features: (
+            made.append(k) or make(self, level, finest, k)
+        ),
+    )
     model([torch.rand(3, 160, 160)])
-    assert made == sorted(set(made))  # each level once
+    assert made == sorted(set(made))
+    assert len(made) > 1
+
+
+@pytest.mark.parametrize("compat", [None, "detectron2"])
+@pytest.mark.parametrize("windows", [((15, 9), (11, 7)), ((3, 3), (8, 6))])
+@torch.no_grad()
+def test_masks_made_in_bands_are_those_made_at_once(windows: Any, compat: Any) -> None:
+    head = narrow(windows=windows, compat=compat).mask_head
+    levels = [torch.rand(2, 16, 24 // 2**k, 32 // 2**k) for k in range(3)]
+    stem = torch.rand(2, 8, 48, 64)
+    index = torch.tensor([[0, 0, 0], [1, 5, 7], [0, 2, 3]])
+    for k in range(3):
+        for size, tensor in enumerate(head(levels[k], head.finest(levels[0], stem), k)):
+            found = MaskTensors(head, levels, stem).masks(k, size, index)
+            assert torch.allclose(found, head.masks(tensor, index, k), atol=1e-5)
+
+
+@pytest.mark.parametrize("v", range(1, 24))
+def test_bands_keep_each_row_once_and_have_whole_neighbours(v: int) -> None:
+    bands = list(bands_of(v))
+    kept = [row for b in bands for row in range(b.first + b.kept.start, b.first + b.kept.stop)]
+    assert kept == list(range(v))
+    for band in bands:
+        assert 0 <= band.first < band.stop <= v
+        assert (band.stop - band.first - v) % 2 == 0
+        assert band.kept.start >= 1 or band.first == 0
+        assert band.kept.stop < band.stop - band.first or band.stop == v

@@ -88,16 +88,33 @@ class MaskHead(nn.Module):
 
     def forward(self, level: Tensor, finest: Finest | None, k: int) -> list[Masks]:
         """Return the tensors (N, V/lam, U/lam, H, W) of level ``k``, one per window size."""
+        features = self.features(level, finest, k)
+        return [self.predict(features, size, k) for size in range(len(self.windows))]
+
+    def features(self, level: Tensor, finest: Finest | None, k: int) -> Tensor:
+        """Return what level ``k`` predicts its cells from, (N, C, H, W)."""
+        features: Tensor
         features = finest.features if finest is not None and k == 0 else self.tower(level)
         if finest is not None and self.fuse is not None:
             features = self.fuse(self._on_grid(features, finest.grid) + finest.grid)
+        return features
+
+    def predict(
+        self, features: Tensor, size: int, k: int, rows: tuple[int, int] | None = None
+    ) -> Masks:
+        """Return the tensor of level ``k`` and a window size, or of some ``rows`` along V of it."""
         units, _ = self.design.units(k)
-        return [
-            self.design.variant.representation(
-                ops.from_channels(cells(features), window), units.sigma_vu, units.sigma_hw
-            )
-            for cells, window in zip(self.cells, self.coarse, strict=True)
-        ]
+        v, u = self.coarse[size]
+        first, stop = rows or (0, v)
+        cells: nn.Module = self.cells[size]
+        if rows is None:
+            values = cells(features)
+        else:
+            part = slice(first * u, stop * u)
+            values = F.conv2d(features, cells.weight[part], cells.bias[part])  # type: ignore[index]  # a Conv2d
+        return self.design.variant.representation(
+            ops.from_channels(values, (stop - first, u)), units.sigma_vu, units.sigma_hw
+        )
 
     def masks(self, tensor: Masks, index: Tensor, k: int) -> Tensor:
         """Return mask logits (K, V', U') of the windows ``index`` (K, 3) of level ``k``."""
