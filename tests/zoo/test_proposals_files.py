@@ -127,6 +127,7 @@ def test_lists_are_read_in_any_form(
         ('{"images": []}', "a JSON list of COCO results, got"),
         ('[{"image_id": 1, "score": 0.1, "segme', "expected more COCO results"),
         ('[{"image_id": 1, "bbox": [0, 0, 1, 1]}]', "'score', 'segmentation'"),
+        ('[{"image_id": 1, "score": 1, "segmentation": [[0, 0, 1, 1]]}]', "compressed RLE, got"),
         ("[3]", "got 3"),
         ("", "got ''"),
     ],
@@ -183,3 +184,9 @@ def test_an_image_without_records_counts(tmp_path: Path, annotations: Path) -> N
 def test_unknown_images_are_refused(tmp_path: Path, annotations: Path) -> None:
     with pytest.raises(ValueError, match=r"images \[12345\]"):
         evaluate_files(tmp_path, annotations, images=[12345])
+
+
+def test_proposals_of_another_data_set_are_refused(tmp_path: Path, annotations: Path) -> None:
+    write_proposals(tmp_path, [(12345, windows(0))])
+    with pytest.raises(ValueError, match="image 12345 is not among"):
+        evaluate_files(tmp_path, annotations)

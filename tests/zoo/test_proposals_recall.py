@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import torch.distributed as dist
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -300,3 +301,12 @@ def test_the_table_has_a_row_for_each_kind(pairs: list[Pair]) -> None:
     lines = table(compute(pairs, boundary=True)).splitlines()
     assert [line.split()[0] for line in lines] == ["AR@10", "mask", "box", "boundary"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_what_a_model_detects_is_measured(detector: Any, objects: Any) -> None:
+    images = [torch.rand(3, 64, 96), torch.rand(3, 40, 56)]
+    targets = [objects([[4, 4, 40, 40]], image_id=1), objects([], (40, 56), image_id=2)]
+    evaluator = ProposalEvaluator()
+    for (found, masks), image, target in zip(detector.detect(images), images, targets, strict=True):
+        evaluator.add(ImageResult.of(found, masks, image), target)
+    assert 0 <= evaluator.compute()["mask AR@10"] <= evaluator.compute()["mask AR max"] <= 1

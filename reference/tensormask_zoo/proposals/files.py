@@ -149,6 +149,9 @@ def _checked(record: Any, path: Path) -> Record:
     if not isinstance(record, dict) or not needed <= record.keys():
         found = sorted(record) if isinstance(record, dict) else record
         raise ValueError(f"{path}: expected results with {sorted(needed)}, got {found}")
+    mask = record["segmentation"]
+    if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str):
+        raise ValueError(f"{path}: expected masks as compressed RLE, got {str(mask)[:60]}")
     return record
 
 
@@ -162,6 +165,4 @@ def _result(records: list[Record]) -> ImageResult:
 
 
 def _as_bytes(rle: Record) -> Record:
-    counts = rle["counts"]
-    packed = counts.encode("ascii") if isinstance(counts, str) else counts
-    return {"size": list(rle["size"]), "counts": packed}
+    return {"size": list(rle["size"]), "counts": rle["counts"].encode("ascii")}

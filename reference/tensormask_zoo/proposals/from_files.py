@@ -39,7 +39,7 @@ def evaluate_files(
 
     Raises:
         FileNotFoundError: one of the files is missing.
-        ValueError: a file is broken, or an id of ``images`` is unknown.
+        ValueError: a file is broken, or an id of ``images`` or of the proposals is unknown.
     """
     skipped = Skipped(str(annotations))
     content = read_coco_json(Path(annotations), skipped)
@@ -51,6 +51,8 @@ def evaluate_files(
     chosen = evaluator or ProposalEvaluator()
     without = ((image_id, NOTHING) for image_id in list(pending))  # when all others are done
     for image_id, result in chain(read_proposals(proposals), without):
+        if image_id not in known:
+            raise ValueError(f"{proposals}: image {image_id} is not among those of {annotations}")
         if image_id in pending:
             del pending[image_id]
             truth = Truth.from_annotations(known[image_id], content.annotations[image_id])

@@ -66,7 +66,7 @@ class PatchEvaluator:
     def compute(self) -> dict[str, float]:
         """Return the measures in [0, 1], or -1 without patches.
 
-        DeepMask chooses its model by ``IoU >= .7`` (zoo-facts 6).
+        DeepMask's released code chooses its model by ``IoU >= .7``.
         """
         ious = np.concatenate([*self._ious, np.zeros(0)])
         if not ious.size:
