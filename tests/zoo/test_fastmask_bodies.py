@@ -17,7 +17,13 @@ from tensormask_zoo.fastmask.bodies import (
     small_body,
     vgg16_body,
 )
-from tensormask_zoo.fastmask.pvanet import pvanet_body
+from tensormask_zoo.fastmask.pvanet import (
+    CRelu,
+    CReluPath,
+    InceptionPaths,
+    PreActivated,
+    pvanet_body,
+)
 from tensormask_zoo.trunk import resnet
 
 BODIES: dict[str, tuple[Any, int, int]] = {
@@ -51,6 +57,14 @@ def test_the_streams_have_strides_16_and_24(name: str) -> None:
 def test_a_stream_can_be_left_out(name: str) -> None:
     maps = on_meta(name)(torch.zeros(1, 3, 64, 64, device="meta"), 1)
     assert [tuple(x.shape[2:]) for x in maps] == [(4, 4)]
+
+
+def test_a_stream_left_out_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    body, strides = small_body(), []
+    upper = body.upper.forward
+    monkeypatch.setattr(body.upper, "forward", lambda x, s: strides.append(s) or upper(x, s))
+    body(torch.zeros(1, 3, 16, 16), 1)
+    assert strides == [2]
 
 
 @pytest.mark.parametrize("stride_in", ["3x3", "1x1"])
@@ -93,6 +107,39 @@ def test_the_first_stream_of_vgg_is_vgg_itself() -> None:
     with torch.no_grad():
         assert torch.allclose(body(x)[0], network(x), atol=1e-6)
     assert [type(m).__name__ for m in network] == names
+
+
+def plain(_: int) -> nn.Module:
+    return nn.Identity()
+
+
+def test_crelu_rectifies_a_result_and_its_negative() -> None:
+    conv = nn.Conv2d(3, 4, 3, padding=1)
+    x = torch.randn(1, 3, 5, 6)
+    up, down = CRelu(conv, norm=plain)(x).chunk(2, dim=1)
+    assert torch.equal(up - down, conv(x))
+    assert not (up * down).any()
+
+
+def test_inception_pools_the_largest_of_three_by_three() -> None:
+    paths = InceptionPaths(4, reduced=48, pooled=True, norm=plain)
+    paths.join = nn.Identity()
+    x = torch.rand(1, 4, 7, 8)
+    around = F.unfold(F.pad(x, (1, 1, 1, 1), value=-1), 3, stride=2).view(1, 4, 9, 4, 4)
+    with torch.no_grad():
+        found = paths(x, 2)
+        assert found.shape == (1, 64 + 128 + 48 + 128, 4, 4)
+        assert torch.allclose(found[:, -128:], paths.pooled(around.amax(dim=2)), atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_a_block_adds_its_projected_input(stride: int) -> None:
+    path = CReluPath(3, 4, 5, norm=plain)
+    block = PreActivated(3, 5, path, norm=plain, projected=True)
+    x = torch.randn(1, 3, 7, 8)
+    with torch.no_grad():
+        projected = F.conv2d(x, block.projection.weight, block.projection.bias, stride)
+        assert torch.allclose(block(x, stride), path(x.relu(), stride) + projected, atol=1e-6)
 
 
 def test_a_frozen_norm_keeps_its_statistics_in_training() -> None:

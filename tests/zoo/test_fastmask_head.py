@@ -112,6 +112,13 @@ def test_folding_leaves_the_masks_as_they_are() -> None:
     assert not head.mask_norm.bias.any()
 
 
+def test_units_of_the_last_layer_are_cells_row_by_row() -> None:
+    head, windows = small(upsample=1), some_windows()
+    flat = head.mask_fc2(head.mask_norm(head.mask_fc1(windows.flatten(1))))
+    masks = head.masks(windows, stride=4).data
+    assert torch.allclose(masks[:, 1, 4, 0, 0], flat[:, 6 * 1 + 4], atol=1e-5)
+
+
 def test_no_windows_have_no_masks() -> None:
     head, none = small(), some_windows(0)
     logits, attended = head.attend(none)

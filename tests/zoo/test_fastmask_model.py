@@ -188,6 +188,37 @@ def test_labels_are_not_looked_at(objects: Any) -> None:
     assert losses(model(), images(1), [target]) == losses(model(), images(1), [other])
 
 
+def test_losses_are_the_cross_entropies_of_the_drawn_windows(objects: Any) -> None:
+    """Window by window, with the goals and the table of the model but none of its sums."""
+    network, batch = model(), [objects([]), objects(BOXES)]
+    found = losses(network, images(2), batch)
+    torch.manual_seed(1)
+    grid = network.grid((64, 96))
+    learnt = [network.learning.of(grid, target, network.head) for target in batch]
+    with torch.no_grad():
+        table = network.window_table(*padded(network, images(2)))
+        seen = table.windows(learnt[1].rows(table, 1))
+        score = network.head.score(seen)
+        positive = seen[: len(learnt[1].masks)]
+        attention, attended = network.head.attend(positive)
+        masks = network.head.masks(attended, stride=1).data[..., 0, 0]
+    labels = torch.zeros(len(seen))
+    labels[: len(positive)] = 1
+    goals = {
+        "loss_score": (score, labels),
+        "loss_attention": (attention, learnt[1].attention),
+        "loss_mask": (masks, learnt[1].masks),
+    }
+    for name, (logits, goal) in goals.items():
+        cells = -(goal * logits.sigmoid().log() + (1 - goal) * (-logits).sigmoid().log())
+        assert found[name] == pytest.approx(cells.mean().item(), rel=1e-4), name
+
+
+def padded(network: FastMask, pictures: list[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
+    batch, _ = network.transform(pictures)
+    return batch.tensors, batch.image_sizes
+
+
 def test_the_paper_divides_by_all_windows(objects: Any) -> None:
     batch, target = images(1), [objects(BOXES)]
     code, paper = (losses(model(divide_by=d), batch, target) for d in ("sampled", "windows"))
@@ -221,6 +252,22 @@ def test_proposals_come_best_first_from_all_windows(detector: FastMask) -> None:
     assert len(set(found.window.tolist())) == len(found.window)
     levels = detector.grid((64, 96)).unravel(found.window.numpy()).level
     assert len(set(levels.tolist())) > 2
+
+
+def test_a_proposal_is_its_window_decoded(detector: FastMask) -> None:
+    ((found, masks),) = detector.detect(images(1))
+    grid = detector.grid((64, 96))
+    with torch.no_grad():
+        table = detector.window_table(*padded(detector, images(1)))
+        for group in masks:
+            row = int(group.rows[0])
+            window = found.window[row : row + 1].numpy()
+            seen = table.windows(table.rows(0, grid.unravel(window)))
+            logits = detector.head.masks(detector.head.attend(seen)[1], stride=1).data[0, ..., 0, 0]
+            expected = (logits - torch.tensor(0.2).logit()).sigmoid()
+            assert torch.allclose(group.probabilities[0], expected, atol=1e-4)
+            assert torch.allclose(group.boxes[0].double(), torch.from_numpy(grid.boxes(window))[0])
+            assert found.scores[row] == pytest.approx(detector.head.score(seen).sigmoid().item())
 
 
 def test_chunks_of_windows_give_the_results_of_all_at_once(detector: FastMask) -> None:
