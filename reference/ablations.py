@@ -23,7 +23,9 @@ def main() -> None:
     """Run what is missing and write the table of all results."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--protocol", choices=("joint", "single"), default="joint")
-    parser.add_argument("--config", default="shapes", help="name in reference/configs, or a file")
+    parser.add_argument(
+        "--config", default="ablations/shapes", help="name in reference/configs, or a file"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
         "--rows", nargs="+", default=list(ROWS), metavar="ROW", help=", ".join(ROWS)

@@ -23,8 +23,12 @@ ROWS = ("simple_natural", "bipyramid")
 
 def plan(**changes: Any) -> Plan:
     settings: dict[str, Any] = {
-        "protocol": "joint", "config": "shapes", "rows": ROWS, "fields": TINY, "iterations": 2
-    }  # fmt: skip
+        "protocol": "joint",
+        "config": "ablations/shapes",
+        "rows": ROWS,
+        "fields": TINY,
+        "iterations": 2,
+    }
     return Plan(**{**settings, **changes})
 
 
@@ -42,8 +46,8 @@ def test_every_row_and_reading_has_a_result(finished: Path) -> None:
     assert (one["seed"], one["iterations"], one["images"]) == (0, 2, 3)
     assert one["sizes_px"] == list(runs.SHAPES_SIZES_PX)
     assert one["command"].startswith(
-        "python reference/ablations.py --protocol joint --iterations 2 --config shapes "
-        "--rows simple_natural bipyramid --data.image_size"
+        "python reference/ablations.py --protocol joint --iterations 2 "
+        "--config ablations/shapes --rows simple_natural bipyramid --data.image_size"
     )
 
 

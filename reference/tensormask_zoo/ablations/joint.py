@@ -3,7 +3,13 @@
 Each row is a whole :class:`TensorMask`. All have one backbone; those whose windows, rule and boxes
 are alike have one class and box head, too, so that their detections are the same and only the
 masks differ. The loss is the mean of the rows' own losses: a head is trained by its own row alone
-(Adam takes no notice of the factor), the backbone by all rows in equal parts.
+(Adam takes no notice of the factor), the backbone by all rows in equal parts. Keeping the masks'
+gradient from the backbone instead lowered every row, by 0.1 to 1.0 AP after 500 iterations on
+generated images, and changed no order.
+
+The bipyramid's rows are most of the corrections, so the backbone serves bipyramids and feature
+pyramids about equally. A row with a head of its own kind (two window sizes, another rule, no box
+head) has detections of its own, so its differences hold more chance than those of mask heads alone.
 """
 
 from __future__ import annotations
@@ -56,6 +62,8 @@ class Joint(nn.Module):
     Args:
         rows: the models by name. The backbone, and the class and box head, of all but the first of
             a kind, are replaced by the first one's.
+        readings: further rows by name, which train nothing: the row whose weights they have, and
+            the boxes that their NMS compares. Those of rows that are not there are left out.
 
     Example:
         >>> from tensormask_zoo.models import tensormask_small_fpn

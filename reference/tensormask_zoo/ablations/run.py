@@ -21,7 +21,7 @@ from tensormask_zoo.files import write_json
 from tensormask_zoo.models import MODELS
 from tensormask_zoo.runs import last_checkpoint
 
-JOINT = "tensormask_joint"  # name of the joint model among the models, while a grid runs
+JOINT = "tensormask_joint"  # the name that `run` enters the joint model under, for the trainer
 SHAPES_SIZES_PX = (24.0, 48.0)  # large: seldom fits the finest level's windows, of 60 px
 Protocol = Literal["joint", "single"]
 Result = dict[str, Any]
