@@ -69,6 +69,17 @@ def test_the_mask_path_has_no_rectifier_between_its_linear_layers() -> None:
     assert (vectors < 0).any()
 
 
+@pytest.mark.parametrize("score_head", ["A", "B"])
+@torch.no_grad()
+def test_reduced_features_are_rectified(score_head: str) -> None:
+    head, seen = head_of(score_head), []
+    assert head.score_encode is not None
+    for layer in (head.encode, head.score_encode):
+        layer.register_forward_hook(lambda _, inputs, __: seen.append(float(inputs[0].min())))
+    head(torch.rand(1, 6, 9, 9))
+    assert seen == [0, 0]  # and some were negative
+
+
 @pytest.mark.parametrize(
     ("score_head", "learning"),
     [("C", {"encode", "reduce"}), ("B", {"reduce"}), ("A", set()), ("original", set())],

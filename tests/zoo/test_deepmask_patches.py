@@ -117,6 +117,13 @@ def test_a_placement_beside_the_image_is_grey(objects: Any) -> None:
     assert (draw(objects([BOX], SIZE), far).image == 0.5).all()
 
 
+def test_patches_of_scores_have_their_centre_in_the_image(objects: Any) -> None:
+    far = replace(STILL, shift_px=1e5, scores="paper")
+    patch = draw(objects([BOX], SIZE), far, kind="positive")
+    quarters = [patch.image[:, y, x] != 0.5 for y in (80, 111) for x in (80, 111)]
+    assert torch.stack(quarters).any()
+
+
 def test_crowds_and_small_objects_have_no_mask_patches(objects: Any) -> None:
     boxes = [BOX, BOX, [0, 0, 9, 11], [0, 0, 4, 60], [0, 0, 10, 10]]
     target = objects(boxes, SIZE, iscrowd=[0, 1, 0, 0, 0])
