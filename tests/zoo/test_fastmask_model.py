@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tensormask_core.masks import decode, mask_iou
+from tensormask_zoo.evaluation import ImageResult
 from tensormask_zoo.fastmask import (
     FastMask,
     fastmask_pvanet,
@@ -134,6 +136,18 @@ def test_fewer_scales_leave_the_maps_of_the_others_as_they_are(detector: FastMas
     assert all(torch.equal(every[stride], found) for stride, found in one.items())
 
 
+def test_a_stream_left_out_is_not_computed(
+    detector: FastMask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strides, upper = [], detector.body.upper.forward
+    monkeypatch.setattr(
+        detector.body.upper, "forward", lambda x, stride: strides.append(stride) or upper(x, stride)
+    )
+    monkeypatch.setattr(detector, "eval_zooms", (3,))
+    detector.maps(torch.zeros(1, 3, 16, 16))
+    assert strides == [2]
+
+
 def test_training_returns_finite_losses_near_chance(objects: Any) -> None:
     found = losses(model(), images(2), [objects(BOXES), objects([])])
     assert found.keys() == LOSSES
@@ -165,6 +179,28 @@ def test_a_few_steps_lower_the_losses(objects: Any, neck: str) -> None:
         optimizer.step()
         course.append(loss.item())
     assert course[-1] < 0.7 * course[0]
+
+
+def test_a_handful_of_steps_finds_the_objects_of_an_image(objects: Any) -> None:
+    network, target = model(), objects(BOXES)
+    shown = target["masks"].float()
+    image = 0.3 * images(1)[0] + 0.7 * torch.stack([shown[0], shown[1], torch.zeros(64, 96)])
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    for _ in range(20):
+        found: Any = network([image], [target])
+        optimizer.zero_grad()
+        torch.stack(list(found.values())).sum().backward()
+        optimizer.step()
+    (proposals,) = propose(network.eval(), [image])
+    best = proposals["masks"][:10, 0] >= 0.5
+    assert mask_iou(best, shown > 0).amax(dim=0).min() > 0.7
+
+
+def test_losses_in_half_precision_are_close(objects: Any) -> None:
+    exact = losses(model(), images(1), [objects(BOXES)])
+    with torch.autocast("cpu", torch.bfloat16):
+        half = losses(model(), images(1), [objects(BOXES)])
+    assert half == pytest.approx(exact, rel=0.05)
 
 
 def test_nothing_but_background_trains_no_mask(objects: Any) -> None:
@@ -268,6 +304,14 @@ def test_a_proposal_is_its_window_decoded(detector: FastMask) -> None:
             assert torch.allclose(group.probabilities[0], expected, atol=1e-4)
             assert torch.allclose(group.boxes[0].double(), torch.from_numpy(grid.boxes(window))[0])
             assert found.scores[row] == pytest.approx(detector.head.score(seen).sigmoid().item())
+
+
+def test_proposals_are_evaluated_like_detections(detector: FastMask) -> None:
+    (image,) = images(1)
+    ((found, masks),) = detector.detect([image])
+    result = ImageResult.of(found, masks, image)
+    pasted = propose(detector, [image])[0]["masks"][:, 0] >= 0.5
+    assert torch.equal(torch.from_numpy(decode(result.rles)), pasted)
 
 
 def test_chunks_of_windows_give_the_results_of_all_at_once(detector: FastMask) -> None:

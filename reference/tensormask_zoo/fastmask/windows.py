@@ -160,9 +160,9 @@ class WindowNorm(nn.Module):
 
 def _weighted_moments(cells: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and variance (C,) of the rows of ``cells`` (M, C)."""
-    share = weight / weight.sum()
-    mean = share @ cells
-    return mean, share @ (cells - mean).square()
+    share = (weight / weight.sum())[:, None]  # no matrix product: autocast would round it
+    mean = (share * cells).sum(dim=0)
+    return mean, (share * (cells - mean).square()).sum(dim=0)
 
 
 def _inside(own: Tensor, x: Tensor) -> Tensor:
