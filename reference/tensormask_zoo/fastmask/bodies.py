@@ -8,8 +8,8 @@ from typing import Any, Literal, cast
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
-from torchvision.models.vgg import cfgs, make_layers
 
+from tensormask_zoo.instancefcn.dilated_vgg import vgg16_features
 from tensormask_zoo.trunk import SmallTrunk, resnet
 
 NormLayer = Callable[[int], nn.Module]
@@ -180,7 +180,7 @@ def vgg16_body(
     The paper does not say which layers it kept. These have stride 16 in the first stream, as the
     other bodies, and branch at stride 8 by pooling, as section 5.1 describes it.
     """
-    features = _vgg16_features(weights, progress)
+    features = vgg16_features(weights, progress=progress)
     upper = PooledLayers(features[VGG16_POOL4 + 1 : VGG16_POOL5])
     return StreamBody(features[:VGG16_POOL4], upper, stride=8, channels=512, branches=branches)
 
@@ -192,19 +192,6 @@ def small_body(
     trunk = SmallTrunk(stem=stem, widths=(channels,), blocks=blocks)
     upper = ResidualLayers(cast("nn.Sequential", trunk.stages[0]))
     return StreamBody(trunk.stem, upper, stride=2, channels=channels, branches=branches)
-
-
-def _vgg16_features(weights: Any, progress: bool) -> nn.Sequential:
-    """Return the layers of torchvision's VGG-16 before its classifier."""
-    if weights is not None:
-        network = torchvision.models.get_model("vgg16", weights=weights, progress=progress)
-        return cast("nn.Sequential", network.features)
-    features: nn.Sequential = make_layers(cfgs["D"], batch_norm=False)
-    for layer in features:
-        if isinstance(layer, nn.Conv2d):  # as torchvision initialises it
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(cast("Tensor", layer.bias))
-    return features
 
 
 def _with_bias(conv: nn.Conv2d) -> nn.Conv2d:
