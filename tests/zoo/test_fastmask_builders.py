@@ -159,3 +159,12 @@ def test_published_weights_start_narrow() -> None:
 def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'necks'"):
         fastmask_small(necks=3)
+
+
+@pytest.mark.parametrize("build", [fastmask_resnet39, fastmask_pvanet])
+def test_a_body_normalises_as_asked(build: Any) -> None:
+    network = on_meta(build, norm="batch")
+    assert parameters(network) == parameters(on_meta(build))
+    assert not any(isinstance(m, torch.nn.GroupNorm) for m in network.modules())
+    with pytest.raises(ValueError, match=r"norm expects one of .*'batch', 'group', got 'layer'"):
+        on_meta(build, norm="layer")

@@ -24,14 +24,14 @@ from tensormask_zoo.fastmask.initialisation import initialise
 from tensormask_zoo.fastmask.learning import Learning
 from tensormask_zoo.fastmask.model import FastMask
 from tensormask_zoo.fastmask.necks import make_neck
-from tensormask_zoo.fastmask.pvanet import pvanet_body
+from tensormask_zoo.fastmask.pvanet import group_norm, pvanet_body
 from tensormask_zoo.fastmask.targets import Sampling
 
 Norm = Literal["frozen", "batch", "group"]
 NORMS: dict[str, NormLayer] = {
     "frozen": FrozenBatchNorm2d,
     "batch": nn.BatchNorm2d,
-    "group": partial(nn.GroupNorm, 32),
+    "group": partial(nn.GroupNorm, 32),  # groups, as its authors recommend
 }
 HEAD = ("channels", "window", "mask", "upsample", "widths", "attention", "mask_gain")
 LEARNING = tuple(field.name for field in fields(Learning))
@@ -101,7 +101,7 @@ def fastmask(
 
 def _check(name: str, value: Any, allowed: Sequence[Any]) -> None:
     if value not in allowed:
-        raise ValueError(f"{name} expects {allowed[0]!r} or {allowed[1]!r}, got {value!r}")
+        raise ValueError(f"{name} expects one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def _pop(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -152,10 +152,12 @@ def fastmask_resnet39(
         >>> sum(p.numel() for p in model.parameters())
         27033381
     """
+    norm = norm or ("frozen" if weights_backbone else "group")
+    _check("norm", norm, tuple(NORMS))
     body = resnet39_body(
         weights=weights_backbone,
         progress=progress,
-        norm=NORMS[norm or ("frozen" if weights_backbone else "group")],
+        norm=NORMS[norm],
         stride_in=stride_in,
         branching=branching,
     )
@@ -175,19 +177,31 @@ def fastmask_vgg16(
 
 
 def fastmask_pvanet(
-    *, num_classes: int = 1, weights_backbone: None = None, **settings: Any
+    *,
+    num_classes: int = 1,
+    weights_backbone: None = None,
+    norm: Literal["batch", "group"] = "group",
+    **settings: Any,
 ) -> FastMask:
-    """FastMask on PVANet up to conv4_4, the fastest one of the paper; ``zooms=(3,)`` is one-stream.
+    """FastMask on PVANet up to conv4_4, the fastest one of the paper with ``zooms=(3,)``.
+
+    Args:
+        num_classes: 1.
+        weights_backbone: None: torchvision has none of PVANet.
+        norm: "batch" is PVANet's own; "group" suits batches of few images.
+        settings: arguments of :func:`fastmask`.
 
     Raises:
-        ValueError: weights are asked for: torchvision has none of PVANet.
+        ValueError: weights are asked for, or an unknown ``norm``.
     """
     if weights_backbone is not None:
         raise ValueError(
             f"weights_backbone expects None, got {weights_backbone!r}; "
             "torchvision has no PVANet weights"
         )
-    return _published(pvanet_body(), num_classes, settings)
+    _check("norm", norm, ("batch", "group"))
+    body = pvanet_body(norm=group_norm if norm == "group" else nn.BatchNorm2d)
+    return _published(body, num_classes, settings)
 
 
 def fastmask_small(

@@ -67,7 +67,10 @@ def suppress(
         for row in range(len(rles)):
             if not overlap[row, kept].any():
                 kept.append(row)
-    chosen = torch.tensor(kept[: limits.detections], dtype=torch.int64)
+    kept = kept[: limits.detections]
+    if len(kept) == len(found.scores):
+        return found, masks
+    chosen = torch.tensor(kept, dtype=torch.int64)
     return _take(found, masks, chosen.to(found.scores.device))
 
 
