@@ -16,6 +16,8 @@ from tensormask_zoo.runs import last_checkpoint
 def main() -> None:
     """Train, evaluate and report."""
     cli = build()
+    if cli.config.start and not cli.config.resume:
+        cli.model.load_start(cli.config.start)
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.resume, weights_only=True)
     run = Path(cli.trainer.log_dir or ".")  # of several processes, all must ask
     cli.trainer.save_checkpoint(last_checkpoint(run), weights_only=False)

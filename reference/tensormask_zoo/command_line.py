@@ -32,6 +32,8 @@ class ZooCLI(LightningCLI):
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("data.class_names", "model.class_names", apply_on="instantiate")
         parser.add_argument("--resume", type=str, default=None, help="checkpoint to go on from")
+        start = "checkpoint whose weights to start from, such as SharpMask's first stage"
+        parser.add_argument("--start", type=str, default=None, help=start)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse ``args``, or the process's own, with ``--model NAME`` spelt out."""

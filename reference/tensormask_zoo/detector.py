@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,13 +16,17 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from tensormask_zoo.data.sample import Batch
-from tensormask_zoo.evaluation import CocoEvaluator, ImageResult, table
-from tensormask_zoo.models import MODELS
+from tensormask_zoo.evaluation import ImageResult
+from tensormask_zoo.measures import MEASURES, EvaluateAs
+from tensormask_zoo.models import CLASS_AGNOSTIC, MODELS
 from tensormask_zoo.schedule import Optimisation
 
 
 class Detector(LightningModule):
-    """A model of the zoo with its optimiser, losses in training and COCO metrics in validation.
+    """A model of the zoo with its optimiser, losses in training and metrics in validation.
+
+    Proposal systems are measured by average recall, whatever the classes of the data; all others
+    by COCO's average precision.
 
     Args:
         name: a key of :data:`tensormask_zoo.models.MODELS`.
@@ -29,10 +34,13 @@ class Detector(LightningModule):
         num_classes: object classes of the data; linked to the data module by the scripts.
         class_names: their names, in the order of the labels.
         optimisation: optimiser and schedule.
-        max_detections: detections per image that count in the metrics.
+        max_detections: detections per image that count in average precision.
+        evaluate_as: "proposals" measures models with classes as proposals, too: their labels and
+            ``max_detections`` are ignored.
 
     Raises:
-        ValueError: there is no model of that name.
+        ValueError: there is no model of that name, or a proposal system shall be measured by
+            average precision.
     """
 
     def __init__(
@@ -43,10 +51,10 @@ class Detector(LightningModule):
         class_names: Sequence[str] = (),
         optimisation: Optimisation = Optimisation(),  # noqa: B008  (frozen)
         max_detections: int = 100,
+        evaluate_as: EvaluateAs | None = None,
     ) -> None:
         super().__init__()
-        if name not in MODELS:
-            raise ValueError(f"no model named {name!r}; there are {', '.join(sorted(MODELS))}")
+        _check_model(name, evaluate_as)
         if isinstance(optimisation, dict):  # as read back from a checkpoint
             optimisation = Optimisation(**optimisation)
         # The checkpoint holds plain values only, so that it loads without running any code.
@@ -58,13 +66,22 @@ class Detector(LightningModule):
                 "class_names": list(class_names),
                 "optimisation": dataclasses.asdict(optimisation),
                 "max_detections": max_detections,
+                "evaluate_as": evaluate_as,
             }
         )
         self.optimisation = optimisation
         self.class_names = tuple(class_names) or tuple(str(k + 1) for k in range(num_classes))
-        self.model = MODELS[name](num_classes=num_classes, **(settings or {}))
+        self.class_agnostic = name in CLASS_AGNOSTIC
+        classes = 1 if self.class_agnostic else num_classes
+        self.model = MODELS[name](num_classes=classes, **(settings or {}))
         self.max_detections = max_detections
-        self.evaluator = CocoEvaluator(self.class_names, max_detections=max_detections)
+        self.results_are: EvaluateAs = (
+            "proposals" if self.class_agnostic else evaluate_as or "detections"
+        )
+        self.measure = MEASURES[self.results_are]
+        self.evaluator = self.measure.evaluator(
+            self.class_names, max_detections, not self.class_agnostic
+        )
         self.metrics: dict[str, float] = {}
         self._rate = _Rate()
         self._started = (0.0, 0.0)  # seconds, progress
@@ -107,15 +124,30 @@ class Detector(LightningModule):
         self.evaluator.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Compute COCO metrics, over all devices."""
+        """Compute the metrics, over all devices."""
         self.evaluator.gather()
         self.metrics = self.evaluator.compute()
         self.log_dict({f"val/{name}": value for name, value in self.metrics.items()})
-        self.log("mask AP", self.metrics["mask AP"], prog_bar=True, logger=False)
+        first = self.measure.curves[0]
+        self.log(first, self.metrics[first], prog_bar=True, logger=False)
 
     def results(self) -> str:
-        """Return the COCO table of the last validation."""
-        return table(self.metrics)
+        """Return the table of the last validation."""
+        return self.measure.table(self.metrics)
+
+    def load_start(self, checkpoint: str | Path) -> None:
+        """Start from the weights of another run, such as the first stage of SharpMask.
+
+        A SharpMask takes trunk and head of a DeepMask of the same variant; every other model takes
+        all weights of its own kind.
+
+        Raises:
+            RuntimeError: they are those of another model.
+            ValueError: SharpMask's are those of another variant.
+        """
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        weights = {name.removeprefix("model."): value for name, value in state.items()}
+        getattr(self.model, "load_feedforward", self.model.load_state_dict)(weights)
 
     def configure_optimizers(self) -> Any:
         """Return the recipe's optimiser and a schedule that follows the progress of the run."""
@@ -154,6 +186,16 @@ class Detector(LightningModule):
     def _timers(self) -> list[Timer]:
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]  # by a connector
         return [callback for callback in callbacks if isinstance(callback, Timer)]
+
+
+def _check_model(name: str, evaluate_as: EvaluateAs | None) -> None:
+    if name not in MODELS:
+        raise ValueError(f"no model named {name!r}; there are {', '.join(sorted(MODELS))}")
+    if name in CLASS_AGNOSTIC and evaluate_as == "detections":
+        raise ValueError(
+            f"evaluate_as expects 'proposals' or null for {name}, got 'detections': "
+            "proposals have no classes, which average precision needs"
+        )
 
 
 def _time_share(timer: Timer) -> float:

@@ -1,4 +1,4 @@
-"""The models by name: plain functions in a plain dict."""
+"""The models by name: plain functions in plain dicts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,33 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from tensormask_core.assign import TensorMaskRule
+from tensormask_zoo.deepmask.variants import (
+    deepmask_head_a,
+    deepmask_head_b,
+    deepmask_head_c,
+    deepmask_small,
+    deepmask_vgg_a,
+    deepmask_w112_p3_d21,
+    deepmask_w112_p3_d21_f128,
+    deepmask_w112_p4_d39,
+    deepmask_w160_p4_d8_vgg,
+    deepmask_w160_p4_d39,
+    deepmask_w160_p4_d39_f128,
+)
+from tensormask_zoo.fastmask.builders import (
+    fastmask_pvanet,
+    fastmask_resnet39,
+    fastmask_small,
+    fastmask_vgg16,
+)
 from tensormask_zoo.fpn import Backbone, NormLayer
+from tensormask_zoo.instancefcn.builders import instancefcn_small, instancefcn_vgg16
 from tensormask_zoo.mask_rcnn import (
     mask_rcnn_resnet50_fpn,
     mask_rcnn_resnet101_fpn,
     mask_rcnn_small_fpn,
 )
+from tensormask_zoo.sharpmask.variants import sharpmask, sharpmask_small
 from tensormask_zoo.tensormask.class_box_head import ClassBoxHead
 from tensormask_zoo.tensormask.mask_design import MaskDesign, Window
 from tensormask_zoo.tensormask.mask_head import MaskHead
@@ -202,7 +223,9 @@ NORMS: dict[str, NormLayer] = {
 }
 DESIGN = tuple(field.name for field in fields(MaskDesign))
 
-MODELS: dict[str, Callable[..., Any]] = {
+Builder = Callable[..., Any]
+
+DETECTORS: dict[str, Builder] = {
     "tensormask_small_fpn": tensormask_small_fpn,
     "tensormask_resnet18_fpn": tensormask_resnet18_fpn,
     "tensormask_resnet34_fpn": tensormask_resnet34_fpn,
@@ -212,3 +235,29 @@ MODELS: dict[str, Callable[..., Any]] = {
     "mask_rcnn_resnet50_fpn": mask_rcnn_resnet50_fpn,
     "mask_rcnn_resnet101_fpn": mask_rcnn_resnet101_fpn,
 }
+"""Models that tell classes apart."""
+
+CLASS_AGNOSTIC: dict[str, Builder] = {
+    "deepmask_small": deepmask_small,
+    "deepmask_vgg_a": deepmask_vgg_a,
+    "deepmask_w160_p4_d8_vgg": deepmask_w160_p4_d8_vgg,
+    "deepmask_w160_p4_d39": deepmask_w160_p4_d39,
+    "deepmask_w160_p4_d39_f128": deepmask_w160_p4_d39_f128,
+    "deepmask_w112_p4_d39": deepmask_w112_p4_d39,
+    "deepmask_w112_p3_d21": deepmask_w112_p3_d21,
+    "deepmask_w112_p3_d21_f128": deepmask_w112_p3_d21_f128,
+    "deepmask_head_a": deepmask_head_a,
+    "deepmask_head_b": deepmask_head_b,
+    "deepmask_head_c": deepmask_head_c,
+    "sharpmask_small": sharpmask_small,
+    "sharpmask": sharpmask,
+    "instancefcn_small": instancefcn_small,
+    "instancefcn_vgg16": instancefcn_vgg16,
+    "fastmask_small": fastmask_small,
+    "fastmask_resnet39": fastmask_resnet39,
+    "fastmask_pvanet": fastmask_pvanet,
+    "fastmask_vgg16": fastmask_vgg16,
+}
+"""Proposal systems: they take ``num_classes=1`` whatever the data, and every object has label 1."""
+
+MODELS: dict[str, Builder] = DETECTORS | CLASS_AGNOSTIC

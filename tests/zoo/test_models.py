@@ -11,6 +11,8 @@ from torch import nn
 
 from tensormask_zoo.fpn import Backbone
 from tensormask_zoo.models import (
+    CLASS_AGNOSTIC,
+    DETECTORS,
     MODELS,
     tensormask,
     tensormask_resnet18_fpn,
@@ -99,12 +101,31 @@ def test_the_small_model_has_under_a_million_parameters() -> None:
     assert parameters(tensormask_small_fpn(num_classes=80)) < 1_000_000
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(DETECTORS))
 def test_every_model_returns_detections(name: str) -> None:
     model = MODELS[name](num_classes=2, **({} if "small" in name else {"min_size": 64})).eval()
     with torch.no_grad():
         (found,) = model([torch.rand(3, 64, 64)])
     assert found["masks"].shape == (len(found["boxes"]), 1, 64, 64)
+
+
+@pytest.mark.parametrize("name", sorted(n for n in CLASS_AGNOSTIC if n.endswith("small")))
+def test_every_proposal_system_returns_proposals(name: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS[name](num_classes=1).eval()
+    with torch.no_grad():
+        (found,) = model([torch.rand(3, 40, 48)])
+    assert found["masks"].shape == (len(found["boxes"]), 1, 40, 48)
+    assert set(found["labels"].tolist()) == {1}
+
+
+@pytest.mark.parametrize("name", sorted(CLASS_AGNOSTIC))
+def test_proposal_systems_refuse_classes(name: str) -> None:
+    with (
+        torch.device("meta"),
+        pytest.raises(ValueError, match="num_classes expects 1, got 3"),
+    ):
+        MODELS[name](num_classes=3)
 
 
 @pytest.mark.parametrize("stride", [4, 8, 16, 32])
