@@ -33,7 +33,8 @@ class Ready(MaskTensors):
     """Mask tensors from features that are there already."""
 
     def __init__(self, head: MaskHead, features: Features) -> None:
-        self.head, self._features = head, features
+        super().__init__(head, [], torch.empty(0))
+        self._features = features
 
     def features(self, level: int) -> Tensor:
         """Return the features of a level."""

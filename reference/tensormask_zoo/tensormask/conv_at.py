@@ -56,6 +56,8 @@ def _patches(x: Tensor, image: Tensor, corner: Tensor, side: int) -> tuple[Tenso
     flat = flat + columns.clamp(0, w - 1)[:, None]
     # Whole nodes are gathered, channels last, which is fast forth and back.
     table = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
-    patch = table.index_select(0, flat.view(-1)).view(*flat.shape, table.shape[1]).permute(0, 3, 1, 2)
+    patch = (
+        table.index_select(0, flat.view(-1)).view(*flat.shape, table.shape[1]).permute(0, 3, 1, 2)
+    )
     weight = inside[:, None].to(x.dtype)  # (T, 1, side, side)
     return patch * weight, weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -99,22 +100,33 @@ class MaskHead(nn.Module):
             features = self.fuse(self._on_grid(features, finest.grid) + finest.grid)
         return features
 
-    def predict(
-        self, features: Tensor, size: int, k: int, rows: tuple[int, int] | None = None
+    def predict(self, features: Tensor, size: int, k: int) -> Masks:
+        """Return the tensor (N, V/lam, U/lam, H, W) of level ``k`` and a window size."""
+        return self._tensor(self.cells[size](features), size, k)
+
+    def predict_rows(
+        self, features: Tensor, size: int, k: int, rows: tuple[int, int], buffer: Tensor
     ) -> Masks:
-        """Return the tensor of level ``k`` and a window size, or of some ``rows`` along V of it."""
+        """Return the same from row to row along V only, in the memory of ``buffer``; no gradients.
+
+        A product of matrices, unlike a convolution, makes no copies of its operands.
+        """
+        cells: Any = self.cells[size]
+        n, _, h, w = features.shape
+        _, u = self.coarse[size]
+        part = slice(rows[0] * u, rows[1] * u)
+        weight, bias = cells.weight[part].flatten(1), cells.bias[part, None]
+        weight, bias = weight.to(features.dtype), bias.to(features.dtype)
+        values = buffer[: n * len(bias) * h * w].view(n, len(bias), h * w)
+        torch.baddbmm(bias, weight.expand(n, *weight.shape), features.flatten(2), out=values)
+        return self._tensor(values.view(n, len(bias), h, w), size, k)
+
+    def _tensor(self, values: Tensor, size: int, k: int) -> Masks:
+        """Say what the channels ``values`` (N, cells, H, W) of level ``k`` are."""
         units, _ = self.design.units(k)
-        v, u = self.coarse[size]
-        first, stop = rows or (0, v)
-        cells: nn.Module = self.cells[size]
-        if rows is None:
-            values = cells(features)
-        else:
-            part = slice(first * u, stop * u)
-            values = F.conv2d(features, cells.weight[part], cells.bias[part])  # type: ignore[index]  # a Conv2d
-        return self.design.variant.representation(
-            ops.from_channels(values, (stop - first, u)), units.sigma_vu, units.sigma_hw
-        )
+        u = self.coarse[size][1]
+        tensor = ops.from_channels(values, (values.shape[1] // u, u))
+        return self.design.variant.representation(tensor, units.sigma_vu, units.sigma_hw)
 
     def masks(self, tensor: Masks, index: Tensor, k: int) -> Tensor:
         """Return mask logits (K, V', U') of the windows ``index`` (K, 3) of level ``k``."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tensormask_zoo.tensormask.mask_head import Finest, MaskHead
 
-LONGEST_BAND = 5  # rows of cells; the two at its ends are made twice, 25 in all of 15
+BUDGET = 1 << 22  # values of a band, if three rows of cells are not more: 16 MB
 
 
 class Band(NamedTuple):
@@ -39,23 +39,33 @@ class MaskTensors:
         self._levels, self._stem = levels, stem
         self._finest: tuple[Finest | None] | None = None
         self._last: tuple[int, Tensor] | None = None
+        self._buffer: Tensor | None = None
 
     def masks(self, level: int, size: int, index: Tensor) -> Tensor:
         """Return mask logits (K, V', U') of the windows ``index`` (K, 3): image, y, x."""
         features = self.features(level)
         if torch.is_grad_enabled() or not self.head.design.variant.bipyramid:
             return self.head.masks(self.head.predict(features, size, level), index, level)
-        v, _ = self.head.windows[size]
-        cells = self.head.cells_of(level, size)[0] // v
-        rows = []
-        for band in bands_of(v):
-            part = self.head.predict(features, size, level, (band.first, band.stop))
+        v, u = self.head.windows[size]
+        bands = list(bands_of(v, BUDGET // (u * features[:, 0].numel())))
+        buffer = self._space(features, bands[0].stop * u * features[:, 0].numel())
+        masks = features.new_empty((len(index), *self.head.cells_of(level, size)))
+        cells = masks.shape[1] // v
+        for band in bands:
+            tensor = self.head.predict_rows(features, size, level, (band.first, band.stop), buffer)
             # A band is a window of its own, centred some cells, or nodes of the level, away.
-            away = (band.first + band.stop - v) // 2
-            masks = self.head.masks(part, index + index.new_tensor([0, away, 0]), level)
-            kept = slice(band.kept.start * cells, band.kept.stop * cells)
-            rows.append(masks[:, kept])
-        return torch.cat(rows, dim=1)
+            away = index.new_tensor([0, (band.first + band.stop - v) // 2, 0])
+            part = self.head.masks(tensor, index + away, level)
+            start, stop = band.kept.start * cells, band.kept.stop * cells
+            masks[:, band.first * cells :][:, start:stop] = part[:, start:stop]
+        return masks
+
+    def _space(self, features: Tensor, values: int) -> Tensor:
+        """Return memory for so many values, the same every time: allocators leave gaps."""
+        if self._buffer is None or len(self._buffer) < values:
+            self._buffer = None  # before the next one is made
+            self._buffer = features.new_empty(values)
+        return self._buffer
 
     def features(self, level: int) -> Tensor:
         """Return what the cells of a level are predicted from."""
@@ -70,17 +80,20 @@ class MaskTensors:
         return self._finest[0]
 
 
-def bands_of(v: int) -> Iterator[Band]:
+def bands_of(v: int, longest: int) -> Iterator[Band]:
     """Yield bands that keep each of ``v`` rows once, with a neighbour where there is one.
+
+    They have ``longest`` rows at most, but at least three or four.
 
     Masks are blended from neighbouring rows, so a band's first and last row serve the rows
     between. Bands are odd where ``v`` is, so that their centres are whole cells apart.
 
     Example:
-        >>> [(band.first, band.stop) for band in bands_of(15)]
+        >>> [(band.first, band.stop) for band in bands_of(15, 6)]
         [(0, 5), (3, 8), (6, 11), (9, 14), (10, 15)]
     """
-    length = min(v, LONGEST_BAND + (v - LONGEST_BAND) % 2)
+    longest = max(longest, 3)
+    length = min(v, max(longest - (v - longest) % 2, 3 + (v - 3) % 2))
     kept = 0
     while kept < v:
         first = min(max(0, kept - 1), v - length)
