@@ -83,6 +83,11 @@ def network() -> FastMask:
     return fastmask_small().eval()
 
 
+def test_a_model_cut_to_one_stream_stays_so_in_evaluation() -> None:
+    assert on_meta(fastmask_pvanet, zooms=(3,)).eval().strides == (16, 32, 64, 128)
+    assert len(on_meta(fastmask_pvanet, zooms=(3,), eval_zooms=(4, 0)).eval().strides) == 6
+
+
 def test_necks_and_streams_can_be_added_and_removed_after_training(network: FastMask) -> None:
     for zooms, scales in (((4, 4), 10), ((3,), 4), ((0, 0), 2)):
         network.set_eval_zooms(*zooms)

@@ -153,6 +153,13 @@ def padded(network: FastMask, pictures: list[Tensor]) -> tuple[Tensor, list[tupl
     return batch.tensors, batch.image_sizes
 
 
+@pytest.mark.parametrize(("soft", "values"), [(True, 3), (False, 2)])
+def test_mask_goals_are_soft_or_binary(objects: Any, soft: bool, values: int) -> None:
+    network = model(soft_targets=soft)
+    learnt = network.learning.of(network.grid((64, 96)), objects(BOXES), network.head)
+    assert min(len(learnt.masks.unique()), 3) == values
+
+
 def test_the_paper_divides_by_all_windows(objects: Any) -> None:
     batch, target = images(1), [objects(BOXES)]
     code, paper = (losses(model(divide_by=d), batch, target) for d in ("sampled", "windows"))
