@@ -14,7 +14,8 @@ from tensormask_core.plan import Plan
 from tensormask_core.taps import cell_taps, grid_taps
 from tensormask_numba._plans import MOST_CELLS, Work, adjoint_work, transform_work
 from tensormask_numba._threads import run_in_threads
-from tensormask_numba._window_plans import between_cells, window_runs
+from tensormask_numba._window_copies import add_copies, copy_windows
+from tensormask_numba._window_plans import between_cells, window_copies, window_runs
 from tensormask_numba._window_runs import add_runs, read_runs
 from tensormask_numba._windows import add_windows, read_windows
 
@@ -83,7 +84,7 @@ class NumbaBackend:
         _check_batch(index, x.shape[0])
         if not x.size:
             return np.full((len(index), *plan.window_out), plan.pad_value, x.dtype)
-        out = self._read_windows(_computable(x), plan, index.astype(np.int64))
+        out = self._read_windows(_computable(x), plan, index.astype(np.int64, order="C"))
         return out.astype(x.dtype, copy=False)
 
     def windows_adjoint(self, g: Any, plan: Plan, index: Any, batch: int) -> Any:
@@ -91,9 +92,13 @@ class NumbaBackend:
         if not isinstance(g, np.ndarray):
             return self._device(g).windows_adjoint(g, plan, index, batch)
         _check_batch(index, batch)
-        order = np.argsort(index[:, 0], kind="stable")
-        values, places = _computable(g[order]), index[order].astype(np.int64)
-        return self._add_windows(values, plan, places, batch).astype(g.dtype, copy=False)
+        places = index.astype(np.int64, order="C")
+        values = g
+        if (np.diff(places[:, 0]) < 0).any():
+            order = np.argsort(places[:, 0], kind="stable")
+            values, places = g[order], places[order]
+        out = self._add_windows(_computable(values), plan, places, batch)
+        return out.astype(g.dtype, copy=False)
 
     def _dense(self, x: Array, shape: tuple[int, ...], work: Work, plan: Plan) -> Array:
         """Do all tasks of a dense kernel on a contiguous array."""
@@ -111,12 +116,17 @@ class NumbaBackend:
     def _read_windows(self, x: Array, plan: Plan, index: Array) -> Array:
         """Return the windows at ``index`` of a contiguous array."""
         out = np.empty((len(index), *plan.window_out), x.dtype)
+        copies = window_copies(plan)
         runs = window_runs(plan, x.dtype) if np.isfinite(plan.pad_value) else None
         pad = x.dtype.type(plan.pad_value)
 
         def read(begin: int, end: int) -> None:
             flat = x.reshape(-1)
-            if runs:
+            if copies:
+                copy_windows(
+                    flat, out.reshape(-1), plan.shape_in, index, tuple(copies), pad, begin, end
+                )
+            elif runs:
                 arguments = (index, runs.rows, runs.columns, runs.buffers(pad), pad)
                 read_runs(flat, out.reshape(-1), plan.shape_in, *arguments, begin, end)
             else:
@@ -134,11 +144,14 @@ class NumbaBackend:
         if not out.size or not g.size:
             return out
         starts = np.searchsorted(index[:, 0], np.arange(batch + 1))
-        runs = window_runs(plan, g.dtype)
+        copies, runs = window_copies(plan), window_runs(plan, g.dtype)
 
         def add(begin: int, end: int) -> None:
             flat = out.reshape(-1)
-            if runs:
+            if copies:
+                tables = tuple(copies)
+                add_copies(g.reshape(-1), flat, plan.shape_in, index, starts, tables, begin, end)
+            elif runs:
                 arguments = (index, starts, runs.rows, runs.columns, runs.buffers(), runs.readers)
                 add_runs(g.reshape(-1), flat, plan.shape_in, *arguments, begin, end)
             else:

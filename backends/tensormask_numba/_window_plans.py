@@ -15,6 +15,26 @@ from tensormask_numba._tables import runs_of, whole_stride
 Array = NDArray[Any]
 
 
+class WindowCopies(NamedTuple):
+    """The tables of plans where every cell of a window is one sample of the input.
+
+    Attributes:
+        stride: input nodes from one output node to the next.
+        rows: (V_out,) the nodes that the rows of the window at node 0 read, in order.
+        columns: (U_out,) the nodes that its columns read, in order.
+        inside: (2,) the first and the last + 1 of the columns that read any input cell u.
+        readers: (V + 1,) the first row that reads each input cell v, and the last + 1 of all.
+        offset: (V_out * U_out,) samples from the window's node, in cell (0, 0), to those read.
+    """
+
+    stride: int
+    rows: Array
+    columns: Array
+    inside: Array
+    readers: Array
+    offset: Array
+
+
 class WindowRuns(NamedTuple):
     """The tables of plans with a whole stride.
 
@@ -37,6 +57,22 @@ class WindowRuns(NamedTuple):
 
 
 @lru_cache(maxsize=64)
+def window_copies(plan: Plan) -> WindowCopies | None:
+    """Return the tables, or None where anything is blended."""
+    weights = np.concatenate([cell_taps(plan, axis).weight for axis in range(2)])
+    (rows, over), (columns, across_over) = (_nodes(plan, axis) for axis in range(2))
+    if not whole_stride(plan) or (weights % 1).any() or over.any() or across_over.any():
+        return None
+    v, u = (_cells_read(plan, axis) for axis in range(2))
+    V, U, H, W = plan.shape_in
+    offset = ((v * U * H + rows) * W)[:, None] + u * H * W + columns
+    return WindowCopies(
+        whole_stride(plan), rows, columns, np.searchsorted(u, (0, U)),
+        np.searchsorted(v, np.arange(V + 1)), offset.ravel().astype(np.uintp),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
 def window_runs(plan: Plan, dtype: np.dtype[Any]) -> WindowRuns | None:
     """Return the tables, or None where the stride is a fraction and each window has its own."""
     stride = whole_stride(plan)
@@ -56,6 +92,22 @@ def between_cells(plan: Plan, axis: int) -> tuple[Array, Array, Array]:
     """Return the taps between cells along one pair of axes."""
     taps = cell_taps(plan, axis)
     return taps.index, taps.weight, taps.inside
+
+
+def _nodes(plan: Plan, axis: int) -> tuple[Array, Array]:
+    """Return the lower node that each cell of the window at node 0 reads, and if it is between."""
+    _, q, d = plan.node_map
+    extent = plan.window_out[axis]
+    low, rest = np.divmod(q * (2 * np.arange(extent) - (extent - 1)), d)
+    return low, rest > 0
+
+
+def _cells_read(plan: Plan, axis: int) -> Array:
+    """Return the input cell that each cell copies, in order: -1 or the extent if it is beyond."""
+    taps, extent = cell_taps(plan, axis), plan.window_out[axis]
+    cell = np.where(taps.weight[:, 0] > 0, taps.index[:, 0], taps.index[:, 1])
+    beyond = np.where(np.arange(extent) < extent / 2, -1, plan.window_in[axis])
+    return np.where(taps.inside, cell, beyond)
 
 
 def _stretches(first: Array, node: Array, cell: Array, cells: int) -> tuple[Array, int]:
