@@ -1,0 +1,206 @@
+"""Is FastMask faster than DeepMask's pyramid, and refinement faster refactored than concatenated?
+
+Run `python benchmarks/bench_proposals.py`; README.md describes the method. Networks are the
+published ones with random weights. In "proposals", all see the same image and return 1000
+proposals with their window masks: DeepMask and SharpMask at 8 scales up to twice the image (the
+"zoom" of SharpMask's Table 4), FastMask with 8 window sizes in one pass over twice the image, and
+both with half of that (FastMask's Table 4). In "masks", K masks are made from the trunk's maps of
+the image at scale 1, including what the windows share.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from _arrays import check_agreement
+from _harness import Case, Contender, Row, compare
+from _machine import set_threads
+from _measure import host_seconds
+from _operations import operations_of
+from _results import Options, finish, parse_options
+from torch import Tensor
+
+from tensormask_core.testing import to_numpy
+from tensormask_zoo.deepmask.model import DeepMask
+from tensormask_zoo.models import MODELS
+from tensormask_zoo.sharpmask import SharpMask
+
+SIZE, QUICK_SIZE = (480, 640), (64, 96)
+PROPOSALS, QUICK_PROPOSALS = 1000, 5
+COUNTS, QUICK_COUNTS = (10, 100, 1000), (3,)
+SCALES = tuple(2 ** (-2.5 + k / 2) for k in range(8))
+QUICK_SCALES = (0.5, 1.0)
+CHUNK = 64  # windows refined together
+SLACK = 10.0  # on the tolerance of a single operator: four modules in a row
+
+Found = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What all networks look at.
+
+    Attributes:
+        size: (H, W) of the image, px.
+        proposals: of the image.
+        quick: small networks.
+        device: cpu or cuda.
+    """
+
+    size: tuple[int, int]
+    proposals: int
+    quick: bool
+    device: str
+
+    @property
+    def image(self) -> Tensor:
+        """The image."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand(3, *self.size, generator=generator).to(self.device)
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """The image pyramid."""
+        return QUICK_SCALES if self.quick else SCALES
+
+    def deepmask(self, step: int = 1) -> DeepMask:
+        """Return DeepMask with every ``step``-th scale."""
+        name, norm = self._resnet("deepmask_small", "deepmask_w160_p4_d39_f128")
+        return self._built(name, inference=self._inference(step), **norm)
+
+    def sharpmask(self, execution: str) -> SharpMask:
+        """Return SharpMask."""
+        name, norm = self._resnet("sharpmask_small", "sharpmask")
+        return self._built(name, inference=self._inference(1), execution=execution, **norm)
+
+    def fastmask(self, *zooms: int) -> Any:
+        """Return FastMask with so many necks on each stream."""
+        name, norm = self._resnet("fastmask_small", "fastmask_resnet39")
+        return self._built(name, eval_zooms=zooms, limits=self._limits, **norm)
+
+    def fastmask_pvanet(self) -> Any:
+        """Return the fastest FastMask, of one stream."""
+        name = "fastmask_small" if self.quick else "fastmask_pvanet"
+        return self._built(name, zooms=(3,), limits=self._limits)
+
+    def instancefcn(self) -> Any:
+        """Return InstanceFCN at its 6 scales."""
+        name = "instancefcn_small" if self.quick else "instancefcn_vgg16"
+        return self._built(name, limits={"detections": self.proposals})
+
+    @property
+    def _limits(self) -> dict[str, int]:
+        return {"candidates": self.proposals, "detections": self.proposals}
+
+    def _inference(self, step: int) -> dict[str, Any]:
+        return {"scales": self.scales[::step], "proposals": self.proposals}
+
+    def _resnet(self, small: str, large: str) -> tuple[str, dict[str, Any]]:
+        return (small, {}) if self.quick else (large, {"norm": "frozen"})
+
+    def _built(self, name: str, **settings: Any) -> Any:
+        torch.manual_seed(0)
+        return MODELS[name](**settings).eval().to(self.device)
+
+
+def proposals(scene: Scene) -> tuple[Case, list[Contender]]:
+    """Find proposals in the image."""
+    models = {
+        "deepmask": scene.deepmask(),
+        "deepmask, every other scale": scene.deepmask(step=2),
+        "sharpmask": scene.sharpmask("refactored"),
+        "sharpmask, concatenated": scene.sharpmask("concatenated"),
+        "instancefcn": scene.instancefcn(),
+        "fastmask": scene.fastmask(3, 3),
+        "fastmask, one stream": scene.fastmask(3),
+        "fastmask pvanet, one stream": scene.fastmask_pvanet(),
+    }
+    images = [scene.image]
+    for name, model in models.items():
+        ((found, _),) = model.detect(images)
+        print(f"{name} finds {len(found.scores)}", file=sys.stderr)
+    contenders = [Contender(name, partial(model.detect, images)) for name, model in models.items()]
+    return _case("proposals", scene, scene.proposals), contenders
+
+
+def masks(scene: Scene, count: int) -> tuple[Case, list[Contender]]:
+    """Make the masks of some windows from the maps of the image."""
+    model = scene.sharpmask("refactored")
+    kept: list[list[Tensor]] = []
+    hook = model.trunk.register_forward_hook(lambda _, __, maps: kept.append(maps))
+    level = model.level(scene.image, 1.0)
+    hook.remove()
+    height, width = level.scores.shape
+    generator = torch.Generator().manual_seed(0)
+    index = torch.cartesian_prod(torch.arange(height), torch.arange(width))
+    index = index[torch.randint(len(index), (count,), generator=generator)].to(scene.device)
+    vectors = level.vectors[:, index[:, 0], index[:, 1]].T
+
+    def refined(execution: Any) -> Tensor:
+        model.refiner.execution = execution
+        shared = [x[0] for x in model.refiner.share(kept[0])]
+        parts = zip(vectors.split(CHUNK), index.split(CHUNK), strict=True)
+        return torch.cat([model.refiner(v, model.refiner.windows(shared, at)) for v, at in parts])
+
+    contenders = [
+        Contender("deepmask", lambda: model.head.masks_of(vectors)),
+        Contender("sharpmask", lambda: refined("refactored")),
+        Contender("sharpmask, concatenated", lambda: refined("concatenated")),
+    ]
+    both = [to_numpy(refined(execution)) for execution in ("concatenated", "refactored")]
+    check_agreement("sharpmask", *both, "float32", SLACK)
+    return _case("masks", scene, count), contenders
+
+
+def measure(
+    work: Callable[[], tuple[Case, list[Contender]]], scene: Scene, options: Options
+) -> list[Row]:
+    """Measure all contenders of one kind of work, and count their operations."""
+    with torch.no_grad():
+        case, contenders = work()
+        ready = [Contender(c.name, _until_done(c.call, scene), c.repeats) for c in contenders]
+        rows = compare(case, ready, options.repeats, host_seconds, options.peak_bytes)
+        return [
+            row | operations_of(contender.call)
+            for row, contender in zip(rows, contenders, strict=True)
+        ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse_options(
+        "proposals", __doc__, arguments, repeats=5, devices=("cpu", "cuda"), threads=(2,)
+    )
+    set_threads(options.threads[0])
+    size, count, counts = (
+        (QUICK_SIZE, QUICK_PROPOSALS, QUICK_COUNTS) if options.quick else (SIZE, PROPOSALS, COUNTS)
+    )
+    scene = Scene(size, count, options.quick, options.device)
+    works = [partial(proposals, scene), *(partial(masks, scene, some) for some in counts)]
+    finish(options, __doc__, [row for work in works for row in measure(work, scene, options)])
+
+
+def _case(work: str, scene: Scene, count: int) -> dict[str, str | int | float]:
+    height, width = scene.size
+    return {"work": work, "H": height, "W": width, "scales": len(scene.scales), "K": count}
+
+
+def _until_done(call: Found, scene: Scene) -> Found:
+    """Return a call that ends when the device has."""
+    if scene.device == "cpu":
+        return call
+
+    def synchronised() -> object:
+        result = call()
+        torch.cuda.synchronize()
+        return result
+
+    return synchronised
+
+
+if __name__ == "__main__":
+    main()

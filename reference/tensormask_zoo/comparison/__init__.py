@@ -1,0 +1,1 @@
+"""Proposal systems compared on one data set with one budget."""

@@ -1,0 +1,67 @@
+"""A trained system in numbers: recall, its curves, contours and cost."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from tensormask_zoo.command_line import ZooCLI
+from tensormask_zoo.comparison.memory import peak_bytes
+from tensormask_zoo.evaluation import MISSING, ImageResult
+from tensormask_zoo.proposals.evaluator import ProposalEvaluator
+from tensormask_zoo.proposals.recall import RecallCurves
+
+
+@torch.no_grad()
+def measure(cli: ZooCLI, images: int | None = None) -> dict[str, Any]:
+    """Return ``scores`` in percent (None: no object to find), ``curves`` by kind, and ``cost``.
+
+    Images are taken one by one, and each is timed from pixels to run lengths; the first is the
+    warm-up. Nothing is kept of an image but what its proposals match.
+
+    Args:
+        cli: model, data and trainer.
+        images: how many of the first validation images are taken; None for all.
+    """
+    detector = cli.model.to(cli.trainer.strategy.root_device).eval()
+    evaluator = ProposalEvaluator(boundary=True, own_boxes=not detector.class_agnostic)
+
+    def propose(image: Tensor) -> ImageResult:
+        with cli.trainer.strategy.precision_plugin.forward_context():
+            ((found, masks),) = detector.model.detect([image.to(detector.device)])
+        return ImageResult.of(found, masks, image)
+
+    seconds = []
+    data = cli.datamodule.val_set
+    count = min(images or len(data), len(data))
+    for image, target in tqdm(islice(data, count), detector.hparams["name"], count):
+        start = time.perf_counter()
+        proposals = propose(image)
+        seconds.append(time.perf_counter() - start)
+        evaluator.add(proposals, target)
+    return {
+        "images": count,
+        "scores": {name: _percent(value) for name, value in evaluator.compute().items()},
+        "curves": {kind: _as_json(curve) for kind, curve in evaluator.curves().items()},
+        "cost": {
+            "seconds": median(seconds[1:] or seconds),
+            "parameters": sum(p.numel() for p in detector.model.parameters()),
+            "peak_bytes": peak_bytes(lambda: propose(image), detector.device),
+            "device": detector.device.type,
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _percent(value: float) -> float | None:
+    return None if value == MISSING else 100 * value
+
+
+def _as_json(curves: RecallCurves) -> dict[str, Any]:
+    return {name: getattr(curves, name).tolist() for name in ("counts", "thresholds", "recall")}
