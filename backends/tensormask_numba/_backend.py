@@ -94,7 +94,7 @@ class NumbaBackend:
         _check_batch(index, batch)
         places = index.astype(np.int64, order="C")
         values = g
-        if (np.diff(places[:, 0]) < 0).any():
+        if batch > 1 and (np.diff(places[:, 0]) < 0).any():
             order = np.argsort(places[:, 0], kind="stable")
             values, places = g[order], places[order]
         out = self._add_windows(_computable(values), plan, places, batch)
@@ -116,9 +116,8 @@ class NumbaBackend:
     def _read_windows(self, x: Array, plan: Plan, index: Array) -> Array:
         """Return the windows at ``index`` of a contiguous array."""
         out = np.empty((len(index), *plan.window_out), x.dtype)
-        copies = window_copies(plan)
+        copies, pad = window_copies(plan), x.dtype.type(plan.pad_value)
         runs = window_runs(plan, x.dtype) if np.isfinite(plan.pad_value) else None
-        pad = x.dtype.type(plan.pad_value)
 
         def read(begin: int, end: int) -> None:
             flat = x.reshape(-1)
@@ -185,8 +184,9 @@ def _outside(plan: Plan) -> Array:
 
 
 def _check_batch(index: Array, batch: int) -> None:
-    wrong = np.flatnonzero((index[:, 0] < 0) | (index[:, 0] >= batch))
-    if len(wrong):
+    images = index[:, 0]
+    if len(images) and (images.min() < 0 or images.max() >= batch):
+        wrong = np.flatnonzero((images < 0) | (images >= batch))
         raise IndexError(
             f"index expects batch indices in [0, {batch}), got {index[wrong[0], 0]} in row "
             f"{wrong[0]}; only y and x may lie outside"

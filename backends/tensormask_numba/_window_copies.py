@@ -12,7 +12,7 @@ from numba import njit, uintp
 from tensormask_numba._blend import INLINE, KERNEL, fill
 from tensormask_numba._registers import prefetch
 
-_AHEAD = 2  # windows, of which only some rows are read in one go
+_AHEAD = 2  # windows: what lies between rows of theirs that are read together is skipped
 
 
 @njit(**INLINE)
@@ -41,13 +41,24 @@ def _scatter(out, base, offset, g, at, begin, end):
         out[base + offset[cell]] += g[at + cell]
 
 
+@njit(**INLINE)
+def _fetch(x, base, ends):
+    """Fetch what a window reads: no two rows or cells of it share a cache line."""
+    base, one = uintp(base), uintp(1)
+    for end in range(uintp(len(ends))):
+        prefetch(x, base + ends[end], base + ends[end] + one)
+
+
 @njit(**KERNEL)
 def copy_windows(x, out, extents, index, tables, pad, begin, end):
     """Fill the windows ``begin`` to ``end`` of the flat ``out`` (K, V', U') from the flat ``x``."""
     V, U, H, W = extents
-    stride, rows, columns, cells, readers, offset = tables
+    stride, rows, columns, cells, readers, offset, ends = tables
     U_out, size = len(columns), len(offset)
     for k in range(begin, end):
+        ahead = min(k + 1, end - 1)
+        node = stride * (index[ahead, 1] * W + index[ahead, 2])
+        _fetch(x, index[ahead, 0] * V * U * H * W + node, ends)
         y, left, to = stride * index[k, 1], stride * index[k, 2], k * size
         base = index[k, 0] * V * U * H * W + y * W + left
         first, last = _within(y, rows, H, readers[0], readers[V])
@@ -73,7 +84,7 @@ def add_copies(g, out, extents, index, starts, tables, begin, end):
     image are done in one go over its windows.
     """
     V, U, H, W = extents
-    stride, rows, columns, cells, readers, offset = tables
+    stride, rows, columns, cells, readers, offset, _ = tables
     U_out, size = len(columns), len(offset)
     for n in range(begin // V, -(-end // V)):
         low, high = readers[max(begin - n * V, 0)], readers[min(end - n * V, V)]

@@ -25,6 +25,7 @@ class WindowCopies(NamedTuple):
         inside: (2,) the first and the last + 1 of the columns that read any input cell u.
         readers: (V + 1,) the first row that reads each input cell v, and the last + 1 of all.
         offset: (V_out * U_out,) samples from the window's node, in cell (0, 0), to those read.
+        ends: those of them with which the columns that read a cell u begin and end, of each row.
     """
 
     stride: int
@@ -33,6 +34,7 @@ class WindowCopies(NamedTuple):
     inside: Array
     readers: Array
     offset: Array
+    ends: Array
 
 
 class WindowRuns(NamedTuple):
@@ -65,10 +67,12 @@ def window_copies(plan: Plan) -> WindowCopies | None:
         return None
     v, u = (_cells_read(plan, axis) for axis in range(2))
     V, U, H, W = plan.shape_in
-    offset = ((v * U * H + rows) * W)[:, None] + u * H * W + columns
+    offset = (((v * U * H + rows) * W)[:, None] + u * H * W + columns).astype(np.uintp)
+    change = np.diff(u) != 0
+    ends = offset[:, np.append(True, change) | np.append(change, True)]
     return WindowCopies(
         whole_stride(plan), rows, columns, np.searchsorted(u, (0, U)),
-        np.searchsorted(v, np.arange(V + 1)), offset.ravel().astype(np.uintp),
+        np.searchsorted(v, np.arange(V + 1)), offset.ravel(), ends.ravel(),
     )  # fmt: skip
 
 
