@@ -131,10 +131,11 @@ def as_text(result: dict[str, Any]) -> str:
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as text: what all cases share, then one line per contender of a case."""
     cases = [row["case"] for row in rows]
-    varying = [name for name in cases[0] if len({case[name] for case in cases}) > 1]
-    shared = [f"{name} {value}" for name, value in cases[0].items() if name not in varying]
+    names = dict.fromkeys(name for case in cases for name in case)
+    varying = [name for name in names if len({case.get(name) for case in cases}) > 1]
+    shared = [f"{name} {cases[0][name]}" for name in names if name not in varying]
     head = [*varying, "contender", "median", "quartiles", "ratio", "peak"]
-    lines = [[*(str(row["case"][name]) for name in varying), *_cells(row)] for row in rows]
+    lines = [[*(str(row["case"].get(name, "")) for name in varying), *_cells(row)] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
     text = [
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
