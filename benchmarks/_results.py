@@ -32,6 +32,7 @@ class Options:
         device: cpu or cuda.
         threads: the numbers of threads to measure with.
         output: the file to write, or None.
+        sizes: (H, W) of the images, of scripts whose ``sizes`` can be chosen.
     """
 
     benchmark: str
@@ -40,6 +41,7 @@ class Options:
     device: str
     threads: tuple[int, ...]
     output: Path | None
+    sizes: tuple[tuple[int, int], ...] = ()
 
     @property
     def clock(self) -> Callable[[Call], float]:
@@ -60,6 +62,7 @@ def parse_options(
     repeats: int = 15,
     devices: Sequence[str] = ("cpu",),
     threads: Sequence[int] = (1,),
+    sizes: Sequence[tuple[int, int]] = (),
 ) -> Options:
     """Return the options; ``text`` is the script's docstring, the others are its defaults."""
     parser = argparse.ArgumentParser(description=text, allow_abbrev=False)
@@ -68,6 +71,8 @@ def parse_options(
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, nargs="+", default=threads, metavar="COUNT")
     parser.add_argument("--output", type=Path, help="JSON file to write")
+    if sizes:
+        parser.add_argument("--sizes", type=_size, nargs="+", default=sizes, metavar="HxW")
     found = parser.parse_args(arguments)
     if found.device not in devices:
         parser.error(f"bench_{benchmark}.py measures on {' and '.join(devices)} only")
@@ -81,7 +86,14 @@ def parse_options(
         device=found.device,
         threads=tuple(found.threads),
         output=found.output or (None if found.quick else FOLDER / f"{name}.json"),
+        sizes=tuple(found.sizes) if sizes else (),
     )
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Read "480x640"."""
+    height, _, width = text.partition("x")
+    return int(height), int(width)
 
 
 def finish(options: Options, text: str | None, rows: Sequence[Row]) -> None:

@@ -85,10 +85,16 @@ def measure(work: Work, scene: Scene, options: Options) -> list[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_options(
-        "tensormask", __doc__, arguments, repeats=7, devices=("cpu", "cuda"), threads=(2,)
+        "tensormask",
+        __doc__,
+        arguments,
+        repeats=7,
+        devices=("cpu", "cuda"),
+        threads=(2,),
+        sizes=SIZES,
     )
     set_threads(options.threads[0])
-    trunk, sizes = (QUICK_TRUNK, QUICK_SIZES) if options.quick else (TRUNK, SIZES)
+    trunk, sizes = (QUICK_TRUNK, QUICK_SIZES) if options.quick else (TRUNK, options.sizes)
     fewer = QUICK if options.quick else {}
     scenes = [Scene(size, trunk, options.device, **fewer) for size in sizes]
     works: tuple[Work, ...] = (detection, training)
