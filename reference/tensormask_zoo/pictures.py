@@ -16,6 +16,7 @@ from tensormask_zoo.files import replacing
 
 PALETTE = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45")
 SMALLEST_SIDE_PX = 256  # smaller images are enlarged, so that labels stay legible
+PROGRESS = ("step", "epoch", "images/s", "ETA min")  # columns of a run that are no losses
 TRUTH_HALF = "left: ground truth, right: predictions"
 
 
@@ -61,9 +62,13 @@ def comparison(
     """Return a picture with, per image, ground truth on the left and predictions on the right."""
     tiles = []
     for image, target, found in zip(images, targets, predictions, strict=True):
-        names = [class_names[label - 1] for label in target["labels"].tolist()]
-        tiles.append(overlay(image, target["masks"].bool(), target["boxes"], names))
+        tiles.append(draw_truth(image, target, class_names))
         tiles.append(draw_predictions(image, found, class_names, score_threshold=score_threshold))
+    return pairs(tiles)
+
+
+def pairs(tiles: Sequence[Tensor]) -> Tensor:
+    """Return tiles (3, H, W) of any sizes as one picture, two pairs in a row."""
     height = max(tile.shape[-2] for tile in tiles)
     width = max(tile.shape[-1] for tile in tiles)
     padded = [
@@ -72,6 +77,12 @@ def comparison(
     ]
     picture: Tensor = make_grid(padded, nrow=4, padding=6, pad_value=1.0)
     return picture
+
+
+def draw_truth(image: Tensor, target: dict[str, Tensor], class_names: Sequence[str]) -> Tensor:
+    """Draw the objects of an image with their classes."""
+    names = [class_names[label - 1] for label in target["labels"].tolist()]
+    return overlay(image, target["masks"].bool(), target["boxes"], names)
 
 
 def draw_predictions(
@@ -99,28 +110,36 @@ def save_picture(picture: Tensor, path: Path) -> Path:
     return path
 
 
-def save_curves(metrics_csv: Path, path: Path) -> Path:
-    """Draw the losses and the mask AP of a run from the metrics that its CSV logger wrote."""
+def save_curves(
+    metrics_csv: Path, path: Path, metrics: Sequence[str] = ("mask AP", "mask AP50")
+) -> Path:
+    """Draw the losses and some metrics of a run from what its CSV logger wrote."""
     import matplotlib  # noqa: PLC0415  (slow to import, and needed once per run)
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415  (as above, after the choice of canvas)
 
     rows = list(csv.DictReader(metrics_csv.open()))
-    figure, (losses, precision) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    for name in ("loss", "classifier", "box_reg", "mask"):
+    figure, (losses, measured) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    for name in _losses(rows):
         losses.plot(*_smoothed(_column(rows, name)), label=name)
     losses.set(xlabel="iteration", ylabel="loss", yscale="log")
-    for name in ("val/mask AP", "val/mask AP50"):
-        precision.plot(*_column(rows, name), marker="o", label=name.removeprefix("val/"))
-    precision.set(xlabel="iteration", ylabel="held-back images", ylim=(0, 1))
-    for axes in (losses, precision):
+    for name in metrics:
+        measured.plot(*_column(rows, f"val/{name}"), marker="o", label=name)
+    measured.set(xlabel="iteration", ylabel="held-back images", ylim=(0, 1))
+    for axes in (losses, measured):
         axes.grid(alpha=0.3)
         axes.legend()
     with replacing(path) as beside:
         figure.savefig(beside, format="png", dpi=120)
     plt.close(figure)
     return path
+
+
+def _losses(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the columns that are losses: all that are neither metrics nor the run's progress."""
+    names = rows[0] if rows else {}
+    return [name for name in names if name not in PROGRESS and not name.startswith("val/")]
 
 
 def _enlarge(x: Tensor, scale: int) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tensormask_zoo.calibration import PICTURED_PRECISION, Calibration
 from tensormask_zoo.data.picture import PictureError, read_picture
@@ -15,6 +16,7 @@ from tensormask_zoo.evaluation import ImageResult
 from tensormask_zoo.files import write_json
 from tensormask_zoo.image_batching import size_of
 from tensormask_zoo.pictures import draw_predictions, save_picture
+from tensormask_zoo.proposals.pictures import draw_best
 from tensormask_zoo.runs import calibration_of, checkpoint_of
 from tensormask_zoo.tensormask.results import as_torchvision
 
@@ -34,7 +36,8 @@ def predict_files(
         score_threshold: lowest score of the detections drawn, in a run that ``evaluate.py`` has
             calibrated the lowest precision; by default 0.5, or 0.6 in a calibrated run. The JSON
             holds all detections and their scores as they are, with the number of the picture as
-            its image id, which the overlay's name begins with.
+            its image id, which the overlay's name begins with. Of proposals the ten best are drawn
+            that do not repeat each other.
 
     Raises:
         FileNotFoundError: the run has no checkpoint.
@@ -44,8 +47,6 @@ def predict_files(
         checkpoint_of(run), map_location="cpu", weights_only=True
     ).eval()
     calibration = _calibration(run)
-    if score_threshold is None:
-        score_threshold = PICTURED_PRECISION if calibration else PICTURED_SCORE
     records: list[dict[str, Any]] = []
     unreadable = []
     for number, path in enumerate(images):
@@ -55,19 +56,34 @@ def predict_files(
             unreadable.append(f"{path}: {error}")
             continue
         ((found, masks),) = detector.model.detect([image])
-        drawn = as_torchvision(found, masks, size_of(image))
-        if calibration:
-            drawn["scores"] = calibration(drawn["scores"], drawn["labels"])
-        shown = draw_predictions(
-            image, drawn, detector.class_names, score_threshold=score_threshold
-        )
-        for record in ImageResult.of(found, masks, image).records(number):
+        result = ImageResult.of(found, masks, image)
+        if detector.results_are == "proposals":
+            shown = draw_best(image, result, score_threshold=score_threshold or 0.0)
+        else:
+            drawn = as_torchvision(found, masks, size_of(image))
+            shown = _draw(image, drawn, detector.class_names, calibration, score_threshold)
+        for record in result.records(number):
             record["segmentation"]["counts"] = record["segmentation"]["counts"].decode()
             records.append(record | {"file_name": path.name})
         yield save_picture(shown, output / f"{number:03d}_{path.stem}.png")
     yield write_json(records, output / "predictions.json")
     if unreadable:
         raise PictureError("; ".join(unreadable))
+
+
+def _draw(
+    image: Tensor,
+    drawn: dict[str, Tensor],
+    class_names: Sequence[str],
+    calibration: Calibration | None,
+    threshold: float | None,
+) -> Tensor:
+    """Draw detections, calibrated where that is known."""
+    if calibration:
+        drawn["scores"] = calibration(drawn["scores"], drawn["labels"])
+    if threshold is None:
+        threshold = PICTURED_PRECISION if calibration else PICTURED_SCORE
+    return draw_predictions(image, drawn, class_names, score_threshold=threshold)
 
 
 def _calibration(run: Path) -> Calibration | None:

@@ -32,6 +32,10 @@ class Optimisation:
         warmup_steps: the same in iterations, which replaces the share.
         warmup_from: factor of the rate at the very first iteration.
         drops: iterations at which the rate falls to a tenth; none for a cosine.
+        rates: shares of the peak rate from each of ``drops`` on, where they are no tenths.
+
+    Raises:
+        ValueError: there are rates, but not one for each drop.
     """
 
     method: Literal["adamw", "sgd"] = "adamw"
@@ -43,6 +47,13 @@ class Optimisation:
     warmup_steps: int | None = None
     warmup_from: float = 0.0
     drops: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rates and len(self.rates) != len(self.drops):
+            raise ValueError(
+                f"rates expects one for each of drops={tuple(self.drops)}, got {tuple(self.rates)}"
+            )
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """Return the optimiser of the trainable ``parameters``."""
@@ -76,7 +87,8 @@ class Optimisation:
         if warmed < 1:
             return self.warmup_from + (1 - self.warmup_from) * warmed
         if self.drops:
-            return DROP ** sum(step >= drop for drop in self.drops)
+            passed = sum(step >= drop for drop in self.drops)
+            return (1.0, *self.rates)[passed] if self.rates else DROP**passed
         start = self.warmup if self.warmup_steps is None else 0.0
         decayed = (min(progress, 1.0) - start) / (1 - start)
         return (1 + math.cos(math.pi * decayed)) / 2

@@ -89,3 +89,16 @@ def test_curves_are_drawn_from_any_number_of_rows(tmp_path: Path, rows: str) -> 
     metrics.write_text("step,loss,classifier,box_reg,mask,val/mask AP\n" + rows)
     with Image.open(save_curves(metrics, tmp_path / "curves.png")) as picture:
         assert picture.format == "PNG"
+
+
+def test_curves_show_every_loss_that_a_model_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("matplotlib.axes.Axes.plot", lambda *_, label, **__: shown.append(label))
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text(
+        "epoch,step,score,images/s,ETA min,val/mask AR@100,val/box AUC\n0,1,2,3,4,5,\n"
+    )
+    save_curves(metrics, tmp_path / "curves.png", ["mask AR@100"])
+    assert shown == ["score", "mask AR@100"]

@@ -159,3 +159,13 @@ def test_an_unknown_model_is_named_with_those_there_are() -> None:
 
 def test_labels_have_numbers_where_names_are_missing() -> None:
     assert Detector(num_classes=3).class_names == ("1", "2", "3")
+
+
+def test_rates_need_not_fall_by_tenths() -> None:
+    recipe = Optimisation(warmup_steps=0, drops=(200, 480), rates=(0.5, 0.1))
+    assert [recipe.factor(0, step) for step in (0, 199, 200, 479, 480)] == [1, 1, 0.5, 0.5, 0.1]
+
+
+def test_a_rate_without_its_drop_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"one for each of drops=\(200,\), got \(0.5, 0.1\)"):
+        Optimisation(drops=(200,), rates=(0.5, 0.1))

@@ -29,9 +29,11 @@ class ShapesData(InstanceData):
         batch_size: Images per step and device.
         num_workers: Processes that draw ahead; 0 draws in the training process, which takes less
             than a millisecond per image of 128 x 128.
+        fixed: Train and validate on this many images, over and over, to see whether a set-up can
+            learn at all; 0 for the endless series.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (each is a field of the command line)
         self,
         train_length: int = 8000,
         val_length: int = 200,
@@ -41,13 +43,16 @@ class ShapesData(InstanceData):
         size_px: tuple[float, float] = (10.0, 100.0),
         batch_size: int = 8,
         num_workers: int = 0,
+        *,
+        fixed: int = 0,
     ) -> None:
         super().__init__(batch_size, num_workers)
         self.train_length = train_length
         look: dict[str, Any] = {"image_size": image_size, "objects": objects, "size_px": size_px}
         # Even and odd: no choice of `seed` turns training images into validation images.
-        self._train_set = Shapes(length=ENDLESS, seed=2 * seed, **look)
-        self._val_set = Shapes(length=val_length, seed=2 * seed + 1, **look)
+        self._train_set = Shapes(length=fixed or ENDLESS, seed=2 * seed, **look)
+        held_back = Shapes(length=val_length, seed=2 * seed + 1, **look)
+        self._val_set = self._train_set if fixed else held_back
 
     @property
     def train_set(self) -> Shapes:
@@ -61,7 +66,7 @@ class ShapesData(InstanceData):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Load the next `train_length` images of the series."""
-        sampler = Series(self.train_length, self._images_seen)
+        sampler = Series(self.train_length, self._images_seen, len(self.train_set))
         return self._loader(self.train_set, sampler=sampler, drop_last=True)
 
     def _images_seen(self) -> int:
@@ -78,18 +83,19 @@ class Series(Sampler[int]):
     Args:
         count: How many per pass.
         start: Gives the first number, asked at the beginning of each pass.
+        length: Of the data set; after its last number comes 0.
 
     Example:
-        >>> list(Series(3, lambda: 10))
-        [10, 11, 12]
+        >>> list(Series(3, lambda: 10, length=12))
+        [10, 11, 0]
     """
 
-    def __init__(self, count: int, start: Callable[[], int]) -> None:
-        self.count, self.start = count, start
+    def __init__(self, count: int, start: Callable[[], int], length: int) -> None:
+        self.count, self.start, self.length = count, start, length
 
     def __iter__(self) -> Iterator[int]:
         first = self.start()
-        yield from range(first, first + self.count)
+        yield from (number % self.length for number in range(first, first + self.count))
 
     def __len__(self) -> int:
         return self.count

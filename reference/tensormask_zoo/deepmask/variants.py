@@ -164,7 +164,7 @@ def deepmask_small(
 ) -> DeepMask:
     """DeepMask of under a million parameters, to train from scratch on a CPU.
 
-    Windows of 64 px at stride 8, so that objects of 26 to 105 px are canonical at some scale;
+    Windows of 64 px at stride 8, so that objects of 18 to 105 px are canonical at some scale;
     masks of 32 x 32 cells of 2 px. ``settings`` are arguments of :func:`deepmask`.
     """
     trunk = small_trunk(border=border)
@@ -222,5 +222,5 @@ SMALL: dict[str, Any] = {
     "vector": 128,
     "mask_cells": 32,
     "training": {"batches": "joint", "patches_per_image": 8, "target_px": 64},
-    "inference": {"scales": half_octaves(-1.5, 0.5)},
+    "inference": {"scales": half_octaves(-1.5, 1)},
 }

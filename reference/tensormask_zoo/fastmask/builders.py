@@ -221,7 +221,7 @@ def fastmask_small(
         "mask": 20,
         "upsample": 2,
         "widths": HeadWidths(score=(96, 96), mask=96, dropout=0.0),
-        "limits": {"candidates": 100, "detections": 100},
+        "limits": {"candidates": 500, "detections": 500},
     }
     return fastmask(small_body(), num_classes=num_classes, **(small | settings))
 
