@@ -71,12 +71,15 @@ class Scene:
     def deepmask(self, step: int = 1) -> DeepMask:
         """Return DeepMask with every ``step``-th scale."""
         name, norm = self._resnet("deepmask_small", "deepmask_w160_p4_d39_f128")
-        return self._built(name, inference=self._inference(step), **norm)
+        model: DeepMask = self._built(name, inference=self._inference(step), **norm)
+        return model
 
     def sharpmask(self, execution: str) -> SharpMask:
         """Return SharpMask."""
         name, norm = self._resnet("sharpmask_small", "sharpmask")
-        return self._built(name, inference=self._inference(1), execution=execution, **norm)
+        settings = {"inference": self._inference(1), "execution": execution, **norm}
+        model: SharpMask = self._built(name, **settings)
+        return model
 
     def fastmask(self, *zooms: int) -> Any:
         """Return FastMask with so many necks on each stream."""
@@ -144,7 +147,7 @@ def masks(scene: Scene, count: int) -> tuple[Case, list[Contender]]:
     def refined(execution: Any) -> Tensor:
         model.refiner.execution = execution
         shared = [x[0] for x in model.refiner.share(kept[0])]
-        parts = zip(vectors.split(CHUNK), index.split(CHUNK), strict=True)
+        parts = zip(torch.split(vectors, CHUNK), torch.split(index, CHUNK), strict=True)
         return torch.cat([model.refiner(v, model.refiner.windows(shared, at)) for v, at in parts])
 
     contenders = [
@@ -152,8 +155,8 @@ def masks(scene: Scene, count: int) -> tuple[Case, list[Contender]]:
         Contender("sharpmask", lambda: refined("refactored")),
         Contender("sharpmask, concatenated", lambda: refined("concatenated")),
     ]
-    both = [to_numpy(refined(execution)) for execution in ("concatenated", "refactored")]
-    check_agreement("sharpmask", *both, "float32", SLACK)
+    ours, expected = (to_numpy(refined(way)) for way in ("refactored", "concatenated"))
+    check_agreement("sharpmask", ours, expected, "float32", SLACK)
     return _case("masks", scene, count), contenders
 
 
