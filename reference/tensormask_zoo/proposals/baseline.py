@@ -10,7 +10,7 @@ import numpy as np
 from tensormask_zoo.proposals.evaluator import ProposalEvaluator
 from tensormask_zoo.proposals.recall import REPORTED
 from tensormask_zoo.proposals.sliding_windows import sliding_windows
-from tensormask_zoo.proposals.truth import Floats, Truth
+from tensormask_zoo.proposals.truth import Truth
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the objects' longer sides: five scales of windows
 
@@ -52,8 +52,8 @@ def window_recall(
     }
 
 
-def _sides_px(truths: Sequence[Truth]) -> Floats | None:
+def _sides_px(truths: Sequence[Truth]) -> list[float] | None:
     """Return quantiles of the longer sides of all objects, None where there is no object."""
     boxes = np.concatenate([np.zeros((0, 4)), *(truth.boxes for truth in truths)])
     longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    return np.quantile(longer, QUANTILES).clip(min=1) if len(longer) else None
+    return np.quantile(longer, QUANTILES).clip(min=1).tolist() if len(longer) else None
