@@ -47,7 +47,7 @@ def padded(network: FastMask, pictures: list[Tensor]) -> tuple[Tensor, list[tupl
 def test_proposals_have_the_types_and_ranges_of_torchvision(detector: FastMask) -> None:
     (found,) = propose(detector, images(1))
     count = len(found["boxes"])
-    assert 20 < count <= 100
+    assert 20 < count <= detector.limits.detections
     assert found["labels"].tolist() == [1] * count
     assert found["masks"].shape == (count, 1, 64, 96)
     assert 0 <= found["masks"].min() < 0.5 < found["masks"].max() <= 1
