@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from _detectors import Scene, tensormask
 from _harness import Contender, Row, compare
-from _machine import set_threads
+from _machine import available_cores, set_threads
 from _results import Options, finish, parse_options
 from torch import Tensor
 
@@ -111,7 +111,12 @@ def check_same(found: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_options(
-        "mask_branch", __doc__, arguments, repeats=5, devices=("cpu", "cuda"), threads=(2,)
+        "mask_branch",
+        __doc__,
+        arguments,
+        repeats=5,
+        devices=("cpu", "cuda"),
+        threads=(available_cores(),),
     )
     set_threads(options.threads[0])
     trunk, size = (QUICK_TRUNK, QUICK_SIZE) if options.quick else (TRUNK, SIZE)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from _arrays import check_agreement
 from _harness import Case, Contender, Row, compare
-from _machine import set_threads
+from _machine import available_cores, set_threads
 from _measure import host_seconds
 from _operations import operations_of
 from _results import Options, finish, parse_options
@@ -176,7 +176,12 @@ def measure(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_options(
-        "proposals", __doc__, arguments, repeats=5, devices=("cpu", "cuda"), threads=(2,)
+        "proposals",
+        __doc__,
+        arguments,
+        repeats=5,
+        devices=("cpu", "cuda"),
+        threads=(available_cores(),),
     )
     set_threads(options.threads[0])
     size, count, counts = (

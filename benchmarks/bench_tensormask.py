@@ -24,7 +24,7 @@ from _detectors import (
     training_step,
 )
 from _harness import Case, Contender, Row, compare
-from _machine import set_threads
+from _machine import available_cores, set_threads
 from _measure import host_seconds
 from _operations import operations_of
 from _results import Options, finish, parse_options
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments,
         repeats=7,
         devices=("cpu", "cuda"),
-        threads=(2,),
+        threads=(available_cores(),),
         sizes=SIZES,
     )
     set_threads(options.threads[0])
