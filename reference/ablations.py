@@ -16,7 +16,7 @@ from tensormask_zoo.ablations.plot import save_bars
 from tensormask_zoo.ablations.run import Plan, results_of, run
 from tensormask_zoo.ablations.table import Grid, write_table
 
-ITERATIONS = 1000  # of all rows together on 128 x 128 px: eight minutes on two cores
+ITERATIONS = 1000  # of all rows together on 128 x 128 px: twelve minutes on two cores
 
 
 def main() -> None:
