@@ -52,6 +52,13 @@ def test_halves_have_every_other_scale_and_one_stream() -> None:
     assert streams == [(16, 24, 32, 48, 64, 96, 128, 192), (16, 32, 64, 128)]
 
 
+def test_the_small_pyramid_is_the_model_s_own() -> None:
+    assert (
+        list(ZOO["deepmask_small"]().inference.scales)
+        == built("deepmask", "small").inference.scales
+    )
+
+
 def test_necks_and_heads_are_what_their_names_say() -> None:
     assert built("fastmask_standard_head", "small").head.attention is None
     assert built("fastmask", "small").head.attention is not None

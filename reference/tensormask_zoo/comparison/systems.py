@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tensormask_zoo.ablations.grid import Contrast
+from tensormask_zoo.deepmask.pyramid import PyramidInference
+from tensormask_zoo.deepmask.variants import SMALL
 
 Size = Literal["small", "published"]
 Settings = Mapping[str, Any]
@@ -16,23 +18,21 @@ _LIMITS = {"candidates": PROPOSALS, "detections": PROPOSALS}
 _ALL_LIMITS = {"score_threshold": 0.0, "detections": PROPOSALS}
 
 
-def _scales(first: float, last: float, step: float = 0.5) -> list[float]:
-    """Return powers of two of evenly spaced exponents."""
-    return [2 ** (first + k * step) for k in range(round((last - first) / step) + 1)]
+def _pyramid(scales: Sequence[float], step: int = 1) -> Settings:
+    return {"inference": {"scales": list(scales[::step]), "proposals": PROPOSALS}}
 
 
-def _pyramid(scales: list[float]) -> Settings:
-    return {"inference": {"scales": scales, "proposals": PROPOSALS}}
-
+_SMALL_SCALES: Sequence[float] = SMALL["inference"]["scales"]
+_PUBLISHED_SCALES = PyramidInference().scales
 
 MODELS: dict[str, dict[Size, tuple[str, Settings]]] = {
     "deepmask": {
-        "small": ("deepmask_small", _pyramid(_scales(-1.5, 0.5))),
-        "published": ("deepmask_w160_p4_d39_f128", _pyramid(_scales(-2.5, 0.5))),
+        "small": ("deepmask_small", _pyramid(_SMALL_SCALES)),
+        "published": ("deepmask_w160_p4_d39_f128", _pyramid(_PUBLISHED_SCALES)),
     },
     "sharpmask": {
-        "small": ("sharpmask_small", _pyramid(_scales(-1.5, 0.5))),
-        "published": ("sharpmask", {"stage": "joint", **_pyramid(_scales(-2.5, 0.5))}),
+        "small": ("sharpmask_small", _pyramid(_SMALL_SCALES)),
+        "published": ("sharpmask", {"stage": "joint", **_pyramid(_PUBLISHED_SCALES)}),
     },
     "instancefcn": {"small": ("instancefcn_small", {}), "published": ("instancefcn_vgg16", {})},
     "fastmask": {
@@ -121,8 +121,8 @@ SYSTEMS: dict[str, System] = {
         title="DeepMask, every other scale",
         model="deepmask",
         settings={
-            "small": _pyramid(_scales(-1.5, 0.5, step=1)),
-            "published": _pyramid(_scales(-2.5, 0.5, step=1)),
+            "small": _pyramid(_SMALL_SCALES, step=2),
+            "published": _pyramid(_PUBLISHED_SCALES, step=2),
         },
         of="deepmask",
         source="FastMask, Table 4",
