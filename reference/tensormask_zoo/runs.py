@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from tensormask_zoo.files import write_json
 
 
 def new_run(root: Path) -> Path:
@@ -48,3 +53,27 @@ def checkpoint_of(run: Path) -> Path:
     if not checkpoints:
         raise FileNotFoundError(f"{run}/checkpoints holds no checkpoint; was the run finished?")
     return checkpoints[-1]
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint of the runs in a folder, if there is one."""
+    found = folder.glob("run-*/checkpoints/*.ckpt")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def keep_plan(plan: Mapping[str, Any], path: Path) -> None:
+    """Keep results of different plans apart: write the first, refuse another.
+
+    Raises:
+        ValueError: results of another plan lie beside ``path``.
+    """
+    mine = json.loads(json.dumps(plan))
+    if not path.exists():
+        write_json(mine, path)
+    before = json.loads(path.read_text())
+    changed = [f"{k}: {before.get(k)} -> {v}" for k, v in mine.items() if v != before.get(k)]
+    if changed:
+        raise ValueError(
+            f"{path.parent} expects the plan of the results in it, got {'; '.join(changed)}; "
+            "give another --output"
+        )

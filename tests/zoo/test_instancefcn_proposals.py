@@ -18,11 +18,10 @@ from tensormask_zoo.instancefcn.proposals import (
     PROPOSALS,
     Candidates,
     best_windows,
-    mask_boxes,
     propose,
 )
 from tensormask_zoo.tensormask.postprocess import PostProcess
-from tensormask_zoo.tensormask.results import as_rles
+from tensormask_zoo.tensormask.results import as_rles, boxes_of_masks
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +118,7 @@ def test_candidates_are_the_best_of_all_scales() -> None:
 def test_boxes_are_tight_around_masks() -> None:
     masks = torch.zeros(2, 3, 4, dtype=torch.bool)
     masks[0, 1:, 2] = True
-    boxes = mask_boxes(masks, torch.tensor([[8.0, 6, 16, 12], [0, 0, 4, 3]]))
+    boxes = boxes_of_masks(masks, torch.tensor([[8.0, 6, 16, 12], [0, 0, 4, 3]]))
     assert boxes.tolist() == [[12, 8, 14, 12], [0, 0, 0, 0]]
 
 

@@ -19,7 +19,7 @@ from tensormask_zoo.command_line import CONFIGS, ZooCLI, build
 from tensormask_zoo.evaluation import ImageResult
 from tensormask_zoo.files import write_json
 from tensormask_zoo.models import MODELS
-from tensormask_zoo.runs import last_checkpoint
+from tensormask_zoo.runs import keep_plan, last_checkpoint, newest_checkpoint
 
 JOINT = "tensormask_joint"  # the name that `run` enters the joint model under, for the trainer
 SHAPES_SIZES_PX = (24.0, 48.0)  # large: seldom fits the finest level's windows, of 60 px
@@ -81,6 +81,14 @@ class Plan:
         """The bounds of small and large objects, px."""
         return self.sizes_px or (SHAPES_SIZES_PX if self.generated else COCO_SIZES_PX)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What results in one folder have in common."""
+        fields = asdict(self)
+        if self.protocol == "single":
+            del fields["rows"]  # each has its own training
+        return fields
+
     def trainings(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield the name of each training and the rows that it trains."""
         if self.protocol == "joint":
@@ -107,7 +115,7 @@ def run(plan: Plan, seeds: Sequence[int], output: Path) -> None:
         ValueError: results of another plan in ``output``.
     """
     folder = output / plan.protocol
-    _check_plan(plan, folder / "plan.json")
+    keep_plan(plan.identity, folder / "plan.json")
     MODELS[JOINT] = joint
     for seed in seeds:
         for name, rows in plan.trainings():
@@ -120,22 +128,6 @@ def run(plan: Plan, seeds: Sequence[int], output: Path) -> None:
 def results_of(output: Path) -> list[Result]:
     """Return all results below a folder."""
     return [json.loads(path.read_text()) for path in sorted(output.glob("*/seed-*/rows/*.json"))]
-
-
-def _check_plan(plan: Plan, path: Path) -> None:
-    """Keep results of different plans apart."""
-    mine = json.loads(json.dumps(asdict(plan)))
-    if plan.protocol == "single":
-        del mine["rows"]  # each has its own training
-    if not path.exists():
-        write_json(mine, path)
-    before = json.loads(path.read_text())
-    changed = [f"{k}: {before.get(k)} -> {v}" for k, v in mine.items() if v != before.get(k)]
-    if changed:
-        raise ValueError(
-            f"{path.parent} expects the plan of the results in it, got {'; '.join(changed)}; "
-            "give another --output"
-        )
 
 
 def _train_and_evaluate(plan: Plan, rows: Sequence[str], seed: int, folder: Path) -> None:
@@ -175,12 +167,6 @@ def evaluate(cli: ZooCLI, sizes_px: tuple[float, float]) -> dict[str, dict[str, 
             for (detections, masks), image in zip(results, images, strict=True):
                 found.setdefault(row, []).append(ImageResult.of(detections, masks, image))
     return {row: scores.of(results) for row, results in tqdm(found.items(), desc="score")}
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint of the runs in a folder, if there is one."""
-    found = folder.glob("run-*/checkpoints/*.ckpt")
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _arguments(plan: Plan, rows: Sequence[str], seed: int, folder: Path) -> list[str]:

@@ -14,12 +14,11 @@ from typing import Any
 import torch
 import yaml  # type: ignore[import-untyped]  # comes with jsonargparse, without stubs
 
-from tensormask_zoo.ablations.run import newest_checkpoint
 from tensormask_zoo.command_line import CONFIGS, build
 from tensormask_zoo.comparison.measure import measure
 from tensormask_zoo.comparison.systems import RATES, SYSTEMS, Size
 from tensormask_zoo.files import write_json
-from tensormask_zoo.runs import checkpoint_of, last_checkpoint
+from tensormask_zoo.runs import checkpoint_of, keep_plan, last_checkpoint, newest_checkpoint
 
 Result = dict[str, Any]
 
@@ -115,7 +114,7 @@ def compare(
     if unknown := [name for name in (*systems, *(loaded or ())) if name not in SYSTEMS]:
         raise ValueError(f"no system named {unknown[0]!r}; there are {', '.join(SYSTEMS)}")
     folder = output / plan.size
-    _check_plan(plan, folder / "plan.json")
+    keep_plan(asdict(plan), folder / "plan.json")
     for seed, name in product(seeds, systems):
         trained = SYSTEMS[name].of or name
         run = (loaded or {}).get(trained)
@@ -132,20 +131,6 @@ def compare(
 def _is_of(path: Path, run: str | None) -> bool:
     """Tell whether a result is there, and of those weights."""
     return path.exists() and json.loads(path.read_text())["loaded"] == run
-
-
-def _check_plan(plan: Plan, path: Path) -> None:
-    """Keep results of different plans apart."""
-    mine = json.loads(json.dumps(asdict(plan)))
-    if not path.exists():
-        write_json(mine, path)
-    before = json.loads(path.read_text())
-    changed = [f"{k}: {before.get(k)} -> {v}" for k, v in mine.items() if v != before.get(k)]
-    if changed:
-        raise ValueError(
-            f"{path.parent} expects the plan of the results in it, got {'; '.join(changed)}; "
-            "give another --output"
-        )
 
 
 def _trained(plan: Plan, system: str, seed: int, folder: Path) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor
 from tensormask_core import WindowGrid
 from tensormask_core.masks import paste, tight_boxes
 from tensormask_zoo.tensormask.postprocess import Detections
-from tensormask_zoo.tensormask.results import WindowMasks
+from tensormask_zoo.tensormask.results import WindowMasks, take
 
 MASK = 0.5  # a pixel is mask from this value on
 BUDGET = 1 << 24  # pixels of pasted masks held at a time
@@ -40,15 +40,8 @@ def kept_proposals(
     for group in groups:
         boxes[group.rows] = mask_boxes(group.probabilities, group.boxes, image_size)
     kept = (boxes[:, 2] > boxes[:, 0]).nonzero()[:, 0]
-    new_row = torch.full_like(window, -1)
-    new_row[kept] = torch.arange(len(kept), device=kept.device)
-    labels = torch.ones_like(window)
-    moved = []
-    for group in groups:
-        rows = new_row[group.rows]
-        mine = rows >= 0
-        moved.append(WindowMasks(rows[mine], group.probabilities[mine], group.boxes[mine]))
-    return Detections(boxes[kept], labels[kept], scores[kept], window[kept]), moved
+    every = Detections(boxes, torch.ones_like(window), scores, window)
+    return take(every, list(groups), kept)
 
 
 def mask_boxes(probabilities: Tensor, windows: Tensor, image_size: tuple[int, int]) -> Tensor:

@@ -18,12 +18,12 @@ from tensormask_zoo.fastmask.heads import WindowHead
 from tensormask_zoo.fastmask.learning import Learning, Learnt
 from tensormask_zoo.fastmask.longest_side import LongestSide
 from tensormask_zoo.fastmask.losses import cell_loss, score_loss
-from tensormask_zoo.fastmask.proposals import PROPOSALS, best_windows, boxes_of_masks, suppress
+from tensormask_zoo.fastmask.proposals import PROPOSALS, best_windows, suppress
 from tensormask_zoo.fastmask.targets import check_targets
 from tensormask_zoo.fastmask.windows import WindowNorm, WindowTable, window_grid
 from tensormask_zoo.image_batching import ImageSize, Target, check_images, size_of
 from tensormask_zoo.tensormask.postprocess import Detections, PostProcess
-from tensormask_zoo.tensormask.results import WindowMasks, as_torchvision, rescale
+from tensormask_zoo.tensormask.results import WindowMasks, as_torchvision, boxes_of_masks, rescale
 
 Proposals = tuple[Detections, list[WindowMasks]]
 CHUNK = 256  # windows of the published size: 13 MB

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image, nms
 
-from tensormask_core.masks import tight_boxes
 from tensormask_zoo.tensormask.postprocess import Detections, PostProcess
+from tensormask_zoo.tensormask.results import boxes_of_masks
 
 ImageSize = tuple[int, int]
 
@@ -64,26 +64,9 @@ def propose(
         The proposals, whose boxes are the tight boxes of the masks within the image, and which
         candidates (D,) they are.
     """
-    boxes = clip_boxes_to_image(mask_boxes(masks, candidates.boxes), image_size)
+    boxes = clip_boxes_to_image(boxes_of_masks(masks, candidates.boxes), image_size)
     some = (boxes[:, 2:] > boxes[:, :2]).all(dim=1).nonzero()[:, 0]
     kept = some[nms(boxes[some], candidates.scores[some], limits.nms_iou)[: limits.detections]]
     labels = torch.ones_like(kept)
     window, scores = candidates.window[kept], candidates.scores[kept]
     return Detections(boxes[kept], labels, scores, window), kept
-
-
-def mask_boxes(masks: Tensor, windows: Tensor) -> Tensor:
-    """Return the tight boxes (K, 4) XYXY px of masks (K, V, U) in windows (K, 4) XYXY px.
-
-    Empty masks have boxes without area.
-
-    Example:
-        >>> mask = torch.tensor([[[False, False], [False, True]]])
-        >>> mask_boxes(mask, torch.tensor([[10.0, 10, 30, 50]]))
-        tensor([[20., 30., 30., 50.]])
-    """
-    v, u = masks.shape[1:]
-    cell = (windows[:, 2:] - windows[:, :2]) / windows.new_tensor([u, v])  # (K, 2)
-    corner = windows[:, :2]
-    cells: Tensor = tight_boxes(masks)
-    return corner.repeat(1, 2) + cells * cell.repeat(1, 2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tensormask_core.masks import tight_boxes
 from tensormask_zoo.tensormask.mask_tensors import MaskTensors
+from tensormask_zoo.tensormask.results import boxes_of_masks
 from tensormask_zoo.tensormask.targets import Windows
 
 BUDGET = 1 << 24  # cells evaluated at a time: 64 MB of logits
@@ -29,12 +29,5 @@ def mask_boxes(tensors: MaskTensors, windows: Windows) -> Tensor:
         v, u = tensors.head.cells_of(level, size)
         for part in torch.split(rows, max(1, BUDGET // (v * u))):
             inside = tensors.masks(level, size, once.index(part)) >= 0
-            boxes[part] = _in_pixels(tight_boxes(inside), once.window_boxes[part], (v, u))
+            boxes[part] = boxes_of_masks(inside, once.window_boxes[part])
     return boxes[source]
-
-
-def _in_pixels(cells: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return boxes (K, 4) XYXY px of boxes that count the cells of their windows."""
-    corner, opposite = windows.tensor_split(2, dim=1)
-    cell = (opposite - corner) / cells.new_tensor([size[1], size[0]])
-    return torch.cat([corner + cells[:, :2] * cell, corner + cells[:, 2:] * cell], dim=1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
 from tensormask_core import WindowGrid
-from tensormask_core.masks import paste, windows_to_rle
+from tensormask_core.masks import paste, tight_boxes, windows_to_rle
 from tensormask_zoo.image_batching import ImageSize
 from tensormask_zoo.tensormask.mask_tensors import MaskTensors
 from tensormask_zoo.tensormask.postprocess import Detections
@@ -67,20 +67,42 @@ def rescale(
     factors = found.boxes.new_tensor([across, down, across, down])
     boxes = clip_boxes_to_image(found.boxes * factors, original)
     kept = ((boxes[:, 2:] > boxes[:, :2]).all(dim=1)).nonzero()[:, 0]
-    new_row = torch.full((len(boxes),), -1, device=boxes.device)
-    new_row[kept] = torch.arange(len(kept), device=boxes.device)
-    moved = []
+    moved = [replace(group, boxes=group.boxes * factors) for group in masks]
+    return take(replace(found, boxes=boxes), moved, kept)
+
+
+def take(
+    found: Detections, masks: list[WindowMasks], kept: Tensor
+) -> tuple[Detections, list[WindowMasks]]:
+    """Return the detections ``kept`` (D',) only, with their masks."""
+    new_row = torch.full((len(found.scores),), -1, device=kept.device)
+    new_row[kept] = torch.arange(len(kept), device=kept.device)
+    groups = []
     for group in masks:
         rows = new_row[group.rows]
         stays = rows >= 0
-        moved.append(
-            WindowMasks(rows[stays], group.probabilities[stays], group.boxes[stays] * factors)
-        )
-    clipped = replace(
-        found, boxes=boxes[kept], labels=found.labels[kept], scores=found.scores[kept],
-        window=found.window[kept],
-    )  # fmt: skip
-    return clipped, moved
+        groups.append(WindowMasks(rows[stays], group.probabilities[stays], group.boxes[stays]))
+    fields = {name: getattr(found, name)[kept] for name in ("boxes", "labels", "scores", "window")}
+    return replace(found, **fields), groups
+
+
+def boxes_of_masks(masks: Tensor, windows: Tensor) -> Tensor:
+    """Return the tight boxes (K, 4) XYXY px of window masks, without area where one is empty.
+
+    Args:
+        masks: (K, V, U) bool.
+        windows: (K, 4) XYXY px.
+
+    Example:
+        >>> mask = torch.tensor([[[False, True], [False, True]]])
+        >>> boxes_of_masks(mask, torch.tensor([[10.0, 20, 30, 40]])).tolist()
+        [[20.0, 20.0, 30.0, 40.0]]
+    """
+    v, u = masks.shape[1:]
+    corner = windows[:, :2]
+    cell = (windows[:, 2:] - corner) / windows.new_tensor([u, v])  # (K, 2)
+    cells: Tensor = tight_boxes(masks)
+    return corner.repeat(1, 2) + cells * cell.repeat(1, 2)
 
 
 def as_torchvision(
