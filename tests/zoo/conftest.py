@@ -43,6 +43,23 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def coco_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of COCO 2017 with two images per split."""
+    from tensormask_zoo.data.shapes import Shapes  # noqa: PLC0415  (may lack what it needs)
+    from tensormask_zoo.data.write_coco import write_coco  # noqa: PLC0415  (as above)
+
+    root = tmp_path_factory.mktemp("coco")
+    (root / "annotations").mkdir()
+    for seed, split in enumerate(("train2017", "val2017")):
+        written = write_coco(
+            Shapes(length=2, seed=seed, image_size=(48, 64)), root / f"{split}-all"
+        )
+        written.rename(root / "annotations" / f"instances_{split}.json")
+        (root / f"{split}-all" / "images").rename(root / split)
+    return root
+
+
+@pytest.fixture(scope="session")
 def objects() -> Callable[..., dict[str, Any]]:
     """Return a function that makes the target of objects which fill their boxes."""
     import torch  # noqa: PLC0415  (may be absent)

@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from tensormask_zoo.command_line import CONFIGS, ZooCLI, build
-from tensormask_zoo.data.shapes import Shapes
-from tensormask_zoo.data.write_coco import write_coco
 from tensormask_zoo.models import CLASS_AGNOSTIC
 from tensormask_zoo.schedule import Optimisation
 
@@ -20,25 +18,11 @@ SYSTEMS = sorted(name for name in CLASS_AGNOSTIC if name.endswith("small"))
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loaders and devices
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of COCO with an image per split."""
-    root = tmp_path_factory.mktemp("coco")
-    (root / "annotations").mkdir()
-    for seed, split in enumerate(("train2017", "val2017")):
-        written = write_coco(
-            Shapes(length=1, seed=seed, image_size=(48, 64)), root / f"{split}-all"
-        )
-        written.rename(root / "annotations" / f"instances_{split}.json")
-        (root / f"{split}-all" / "images").rename(root / split)
-    return root
-
-
-def configured(name: str, root: Path, *more: str) -> ZooCLI:
+def configured(name: str, coco_root: Path, *more: str) -> ZooCLI:
     """Build a configuration as on one CPU, without the weights that it would download."""
     args = ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.devices=1", *more]
     if "shapes" not in name:
-        args.append(f"--data.root={root}")
+        args.append(f"--data.root={coco_root}")
     if name in PUBLISHED and "sharpmask" not in name:
         args.append("--model.settings.weights_backbone=null")
     with torch.device("meta"):
@@ -51,8 +35,10 @@ def rates(recipe: Optimisation, *steps: float) -> list[float]:
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_every_small_system_takes_every_small_recipe(name: str, system: str, root: Path) -> None:
-    cli = configured(name, root, "--model", system)
+def test_every_small_system_takes_every_small_recipe(
+    name: str, system: str, coco_root: Path
+) -> None:
+    cli = configured(name, coco_root, "--model", system)
     assert cli.model.hparams["name"] == system
     assert cli.model.results_are == "proposals"
 
@@ -79,9 +65,9 @@ def test_the_schedule_is_the_published_one(
     momentum: float,
     steps: tuple[float, ...],
     expected: tuple[float, ...],
-    root: Path,
+    coco_root: Path,
 ) -> None:
-    cli = configured(f"proposals_coco_{name}", root)
+    cli = configured(f"proposals_coco_{name}", coco_root)
     recipe = cli.model.optimisation
     (group,) = recipe.optimizer([torch.nn.Parameter(torch.zeros(1))]).param_groups
     assert (cli.trainer.max_steps, group["weight_decay"], group["momentum"]) == (
@@ -90,7 +76,7 @@ def test_the_schedule_is_the_published_one(
     assert rates(recipe, *steps) == pytest.approx(expected)
 
 
-def test_only_the_refinement_trains_in_sharpmasks_second_stage(root: Path) -> None:
-    model = configured("proposals_coco_sharpmask", root).model.model
+def test_only_the_refinement_trains_in_sharpmasks_second_stage(coco_root: Path) -> None:
+    model = configured("proposals_coco_sharpmask", coco_root).model.model
     trained = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
     assert trained == {"refiner"}

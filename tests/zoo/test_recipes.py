@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from tensormask_zoo.command_line import CONFIGS, ZooCLI, build
-from tensormask_zoo.data.shapes import Shapes
-from tensormask_zoo.data.write_coco import write_coco
 from tensormask_zoo.mask_rcnn import MaskRCNN
 from tensormask_zoo.schedule import Optimisation
 from tensormask_zoo.tensormask import TensorMask
@@ -22,25 +20,11 @@ RECIPES = sorted(
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loaders and devices
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of COCO 2017 with two images per split."""
-    root = tmp_path_factory.mktemp("coco")
-    (root / "annotations").mkdir()
-    for seed, split in enumerate(("train2017", "val2017")):
-        written = write_coco(
-            Shapes(length=2, seed=seed, image_size=(48, 64)), root / f"{split}-all"
-        )
-        written.rename(root / "annotations" / f"instances_{split}.json")
-        (root / f"{split}-all" / "images").rename(root / split)
-    return root
-
-
-def configured(name: str, root: Path, *more: str) -> ZooCLI:
+def configured(name: str, coco_root: Path, *more: str) -> ZooCLI:
     """Build a configuration as on one CPU, without the weights that it would download."""
     args = ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.devices=1", *more]
     if name != "shapes":
-        args.append(f"--data.root={root}")
+        args.append(f"--data.root={coco_root}")
     if name in PUBLISHED:
         args.append("--model.settings.weights_backbone=null")
     with torch.device("meta"):
@@ -48,17 +32,17 @@ def configured(name: str, root: Path, *more: str) -> ZooCLI:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_builds(name: str, root: Path) -> None:
-    cli = configured(name, root)
+def test_every_recipe_builds(name: str, coco_root: Path) -> None:
+    cli = configured(name, coco_root)
     assert isinstance(cli.model.model, TensorMask)
     assert cli.model.hparams["num_classes"] == 5
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_baseline_takes_every_recipe(name: str, root: Path) -> None:
+def test_the_baseline_takes_every_recipe(name: str, coco_root: Path) -> None:
     trunk = {"coco_r50": "resnet50", "coco_r101": "resnet101"}.get(name[:-3], "small")
     model = f"mask_rcnn_{trunk}_fpn"
-    cli = configured(name, root, "--model", model)
+    cli = configured(name, coco_root, "--model", model)
     assert isinstance(cli.model.model, MaskRCNN)
     assert cli.model.hparams["name"] == model
 
@@ -68,8 +52,8 @@ def test_there_are_both_lengths_for_both_trunks() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_schedule_is_the_published_one(name: str, root: Path) -> None:
-    cli = configured(name, root)
+def test_the_schedule_is_the_published_one(name: str, coco_root: Path) -> None:
+    cli = configured(name, coco_root)
     recipe: Optimisation = cli.model.optimisation
     length = cli.trainer.max_steps
     assert length == (90_000 if name.endswith("1x") else 540_000)
@@ -79,9 +63,12 @@ def test_the_schedule_is_the_published_one(name: str, root: Path) -> None:
     assert (group["momentum"], group["weight_decay"]) == (0.9, 1e-4)
 
 
-def test_the_rate_falls_at_the_published_iterations(root: Path) -> None:
+def test_the_rate_falls_at_the_published_iterations(coco_root: Path) -> None:
     def falls(name: str) -> list[int]:
-        recipe, near = configured(name, root).model.optimisation, range(60_000, 540_001, 10_000)
+        recipe, near = (
+            configured(name, coco_root).model.optimisation,
+            range(60_000, 540_001, 10_000),
+        )
         return [s for s in near if recipe.factor(0, s) < 0.5 * recipe.factor(0, s - 1)]
 
     assert falls("coco_r50_1x") == [60_000, 80_000]
@@ -91,8 +78,10 @@ def test_the_rate_falls_at_the_published_iterations(root: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "shortest"), [("coco_r50_1x", (800, 800)), ("coco_r101_6x", (640, 800))]
 )
-def test_images_are_resized_as_published(name: str, shortest: tuple[int, int], root: Path) -> None:
-    transform: Any = configured(name, root).model.model.transform
+def test_images_are_resized_as_published(
+    name: str, shortest: tuple[int, int], coco_root: Path
+) -> None:
+    transform: Any = configured(name, coco_root).model.model.transform
     assert (min(transform.min_size), max(transform.min_size)) == shortest
     assert transform.min_size[-1] == 800  # in evaluation
     assert transform.max_size == 1333
