@@ -1,10 +1,15 @@
-"""Multiply-adds and bytes of one call, counted from the operations that torch dispatches."""
+"""Multiply-adds and bytes of calls, counted from the operations that torch dispatches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
+from _harness import Case, Contender, Row, compare
+from _measure import host_seconds
+from _results import Options
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -38,3 +43,23 @@ def operations_of(call: Callable[[], object]) -> dict[str, int]:
     with flops, moved:
         call()
     return {"macs": flops.get_total_flops() // 2, "moved_bytes": moved.total}
+
+
+def compare_and_count(case: Case, contenders: Sequence[Contender], options: Options) -> list[Row]:
+    """Measure all contenders of a case by the clock of the host, and count their operations."""
+    ready = [replace(c, call=_until_done(c.call, options.device)) for c in contenders]
+    rows = compare(case, ready, options.repeats, host_seconds, options.peak_bytes)
+    return [row | operations_of(c.call) for row, c in zip(rows, contenders, strict=True)]
+
+
+def _until_done(call: Callable[[], object], device: str) -> Callable[[], object]:
+    """Return a call that ends when the device has: detection goes back and forth to the host."""
+    if device == "cpu":
+        return call
+
+    def synchronised() -> object:
+        result = call()
+        torch.cuda.synchronize()
+        return result
+
+    return synchronised

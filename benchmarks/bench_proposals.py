@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 from _arrays import check_agreement
-from _harness import Case, Contender, Row, compare
+from _harness import Case, Contender, Row
 from _machine import available_cores, set_threads
-from _measure import host_seconds
-from _operations import operations_of
+from _operations import compare_and_count
 from _results import Options, finish, parse_options
 from torch import Tensor
 
@@ -160,18 +159,11 @@ def masks(scene: Scene, count: int) -> tuple[Case, list[Contender]]:
     return _case("masks", scene, count), contenders
 
 
-def measure(
-    work: Callable[[], tuple[Case, list[Contender]]], scene: Scene, options: Options
-) -> list[Row]:
+def measure(work: Callable[[], tuple[Case, list[Contender]]], options: Options) -> list[Row]:
     """Measure all contenders of one kind of work, and count their operations."""
     with torch.no_grad():
         case, contenders = work()
-        ready = [Contender(c.name, _until_done(c.call, scene), c.repeats) for c in contenders]
-        rows = compare(case, ready, options.repeats, host_seconds, options.peak_bytes)
-        return [
-            row | operations_of(contender.call)
-            for row, contender in zip(rows, contenders, strict=True)
-        ]
+        return compare_and_count(case, contenders, options)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -189,25 +181,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     scene = Scene(size, count, options.quick, options.device)
     works = [partial(proposals, scene), *(partial(masks, scene, some) for some in counts)]
-    finish(options, __doc__, [row for work in works for row in measure(work, scene, options)])
+    finish(options, __doc__, [row for work in works for row in measure(work, options)])
 
 
 def _case(work: str, scene: Scene, count: int) -> dict[str, str | int | float]:
     height, width = scene.size
     return {"work": work, "H": height, "W": width, "scales": len(scene.scales), "K": count}
-
-
-def _until_done(call: Found, scene: Scene) -> Found:
-    """Return a call that ends when the device has."""
-    if scene.device == "cpu":
-        return call
-
-    def synchronised() -> object:
-        result = call()
-        torch.cuda.synchronize()
-        return result
-
-    return synchronised
 
 
 if __name__ == "__main__":

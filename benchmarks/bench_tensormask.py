@@ -23,10 +23,9 @@ from _detectors import (
     tensormask,
     training_step,
 )
-from _harness import Case, Contender, Row, compare
+from _harness import Case, Contender, Row
 from _machine import available_cores, set_threads
-from _measure import host_seconds
-from _operations import operations_of
+from _operations import compare_and_count
 from _results import Options, finish, parse_options
 from _stages import stages_of
 
@@ -75,12 +74,7 @@ def measure(work: Work, scene: Scene, options: Options) -> list[Row]:
     """Measure all contenders of one kind of work, and count their operations."""
     with torch.set_grad_enabled(work is training):
         case, contenders = work(scene)
-        ready = [Contender(c.name, _until_done(c.call, scene), c.repeats) for c in contenders]
-        rows = compare(case, ready, options.repeats, host_seconds, options.peak_bytes)
-        return [
-            row | operations_of(contender.call)
-            for row, contender in zip(rows, contenders, strict=True)
-        ]
+        return compare_and_count(case, contenders, options)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,19 +99,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _case(work: str, scene: Scene, batch: int) -> dict[str, str | int | float]:
     height, width = scene.size
     return {"work": work, "trunk": scene.trunk, "H": height, "W": width, "batch": batch}
-
-
-def _until_done(call: Callable[[], object], scene: Scene) -> Callable[[], object]:
-    """Return a call that ends when the device has: detection goes back and forth to the host."""
-    if scene.device == "cpu":
-        return call
-
-    def synchronised() -> object:
-        result = call()
-        torch.cuda.synchronize()
-        return result
-
-    return synchronised
 
 
 if __name__ == "__main__":
