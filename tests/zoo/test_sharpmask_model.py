@@ -132,11 +132,12 @@ def test_one_network_gives_refined_masks_or_coarse_ones() -> None:
 
 @torch.no_grad()
 def test_coarse_masks_are_those_of_the_deepmask_that_was_refined() -> None:
+    torch.manual_seed(0)
     base = deepmask_small().eval()
     model = refined(base, refine=False).eval()
     ((one, masks),), ((other, same),) = base.detect([image()]), model.detect([image()])
-    assert torch.equal(one.scores, other.scores)
-    assert torch.equal(masks[0].probabilities, same[0].probabilities)
+    assert torch.allclose(one.scores, other.scores)  # the last bit of a sigmoid is not fixed
+    assert torch.allclose(masks[0].probabilities, same[0].probabilities)
 
 
 @pytest.mark.parametrize("execution", ["refactored", "concatenated"])

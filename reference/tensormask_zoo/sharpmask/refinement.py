@@ -59,16 +59,19 @@ class Refinement(nn.Module):
         The share of M' that S has, or S itself with a ring of one cell around it.
         """
         skip = pad_border(self.horizontal(features), RING, self.border)
-        return self.of_skip(skip) if execution == "refactored" else skip
+        if execution == "refactored":
+            skip = self.of_skip(_channels_last(skip)).contiguous()
+        return skip
 
     def forward(self, mask: Tensor, shared: Tensor, execution: Execution) -> Tensor:
         """Return M' (K, out, 2h, 2w) of masks (K, k_m, h, w) and what is shared under them."""
         padded = pad_border(self.vertical(mask), RING, self.border)
         if execution == "refactored":
-            merged = self.of_mask(padded) + shared
+            merged = self.of_mask(_channels_last(padded)) + shared
         else:
-            merged = F.conv2d(torch.cat([padded, shared], dim=1), *self._of_both())
-        return self._twice(merged.relu())
+            both = torch.cat([padded, shared], dim=1)
+            merged = F.conv2d(_channels_last(both), *self._of_both())
+        return self._twice(merged.relu().contiguous())  # enlarging prefers the rows together
 
     def _of_both(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias of the one convolution of M and S in a row."""
@@ -154,9 +157,17 @@ class Refiner(nn.Module):
 
     def forward(self, vectors: Tensor, windows: Sequence[Tensor]) -> Tensor:
         """Return the mask logits (K, V, U) of vectors (K, C) and the shared parts under them."""
-        side = self.kernel
-        mask: Tensor = self.encode(vectors[:, :, None, None]).reshape(len(vectors), -1, side, side)
+        weight, bias, side = self.encode.weight.flatten(1), self.encode.bias, self.kernel
+        mask = F.linear(vectors, weight, bias).reshape(len(vectors), -1, side, side)
         for step, shared in zip(self.steps, windows, strict=True):
             mask = step(mask, shared, self.execution)
-        logits: Tensor = self.final(mask)
+        logits: Tensor = self.final(_channels_last(mask))
         return logits[:, 0]
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Lay maps out so that a convolution of fewer than 16 channels takes them as they are.
+
+    On CPUs it would otherwise copy them to blocks of 16 channels, most of them zeros.
+    """
+    return x.contiguous(memory_format=torch.channels_last)
