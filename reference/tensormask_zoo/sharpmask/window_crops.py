@@ -18,6 +18,7 @@ def crop_windows(x: Tensor, index: Tensor, *, side: int, step: int) -> Tensor:
         (K, C, side, side), copies.
 
     Example:
+        >>> import torch
         >>> x = torch.arange(16.0).reshape(1, 4, 4)
         >>> crop_windows(x, torch.tensor([[1, 0]]), side=2, step=2).tolist()
         [[[[8.0, 9.0], [12.0, 13.0]]]]
