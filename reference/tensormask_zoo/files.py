@@ -14,6 +14,8 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it replaces ``path`` unless the block raises.
 
+    Each process has a path of its own, so that of two that write at once the last one wins.
+
     Example:
         >>> import tempfile
         >>> place = Path(tempfile.mkdtemp()) / "new" / "note.txt"
@@ -23,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
         os.replace(beside, path)

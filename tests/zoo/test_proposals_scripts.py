@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import runpy
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -48,21 +50,20 @@ def train(root: Path, model: str, *args: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown() -> list[str]:
+def shown() -> io.StringIO:
     """What training printed."""
-    return []
+    return io.StringIO()
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, shown: list[str]) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, shown: io.StringIO) -> Path:
     """A run of DeepMask on data of five classes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("builtins.print", lambda *words: shown.append(" ".join(map(str, words))))
+    with redirect_stdout(shown):
         return train(tmp_path_factory.mktemp("runs"), "deepmask_small")
 
 
-def test_a_run_ends_with_recall_beside_sliding_windows(run: Path, shown: list[str]) -> None:
-    text = "\n".join(shown)
+def test_a_run_ends_with_recall_beside_sliding_windows(run: Path, shown: io.StringIO) -> None:
+    text = shown.getvalue()
     assert text.count("AR@100 ") == 2  # the model's table and that of windows
     assert "sliding windows, without a network" in text
     assert {"overlay.png", "curves.png", "recall.png"} <= {path.name for path in run.iterdir()}
@@ -88,6 +89,23 @@ def test_evaluation_exports_proposals(run: Path, tmp_path: Path) -> None:
     assert len(proposals) == 3
     assert all(result.rles[0]["size"] == [64, 64] for result in proposals.values())
     assert (run / "evaluation.png").is_file()
+
+
+def test_the_untrained_network_is_evaluated_and_leaves_the_run_as_it_is(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_trained = train(tmp_path, "deepmask_small", "--trainer.max_steps=0")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    seen: list[Detector] = []
+
+    def keep(detector: Detector) -> None:
+        seen.append(detector)
+
+    monkeypatch.setattr(Detector, "on_validation_epoch_start", keep)
+    script("evaluate.py", run, "--untrained")
+    weights = torch.load(checkpoint_of(never_trained), weights_only=True)["state_dict"]
+    assert all(torch.equal(value, weights[name]) for name, value in seen[0].state_dict().items())
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
 def test_pictures_show_the_best_proposals(run: Path, tmp_path: Path) -> None:
