@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -108,6 +109,20 @@ def test_the_small_one_is_small() -> None:
     assert count(variants.deepmask_small()) < 1_000_000
 
 
+@pytest.mark.parametrize("side", [10, 20, 40, 79])
+def test_objects_of_the_small_one_are_canonical_at_some_scale(side: float) -> None:
+    model = variants.deepmask_small()
+    shown = [side * scale / model.rule.object_px for scale in model.inference.scales]
+    assert min(abs(math.log2(size)) for size in shown) <= model.rule.octaves
+    assert side > model.rule.least_side_px
+
+
+def test_settings_of_the_small_one_are_changed_one_by_one() -> None:
+    model = variants.deepmask_small(rule={"flip": 0.0}, inference={"proposals": 7})
+    assert (model.rule.flip, model.rule.least_area_px2) == (0.0, 16)
+    assert (model.inference.proposals, model.inference.mask_threshold) == (7, 0.5)
+
+
 @pytest.mark.parametrize("build", [*RESNETS, *VGGS, variants.deepmask_small])
 def test_classes_are_refused(build: Callable[..., DeepMask]) -> None:
     with pytest.raises(ValueError, match="num_classes expects 1, got 80: proposals are class-agno"):
@@ -118,7 +133,7 @@ def test_classes_are_refused(build: Callable[..., DeepMask]) -> None:
     ("settings", "message"),
     [
         ({"score_head": "D"}, "score_head expects one of original, A, B, C, got 'D'"),
-        ({"rule": {"patch_px": 80}}, "rule expects patch_px=64, the window of 8 cells of stride 8"),
+        ({"rule": {"patch_px": 80}}, "rule expects patch_px=48, the window of 6 cells of stride 8"),
         ({"rule": {"context_px": 12}}, "context_px expects a multiple of the stride 8, got 12"),
         ({"rule": {"scores": "both"}}, "scores expects 'code' or 'paper', got 'both'"),
         ({"border": "wrap"}, "border expects one of"),
