@@ -30,6 +30,8 @@ class SmallTrunk(nn.Module):
         stem: channels of the stem.
         widths: channels of each stage.
         blocks: basic blocks per stage.
+        stem_stride: 1 halves all strides.
+        norm: makes the normalisation of that many channels.
 
     Returns:
         From ``forward``, a dict of maps: ``"stem"`` (stride 2), then ``"0"``, ``"1"``, ...
@@ -42,17 +44,24 @@ class SmallTrunk(nn.Module):
     """
 
     def __init__(
-        self, *, stem: int = 16, widths: Sequence[int] = (32, 48, 64, 96), blocks: int = 2
+        self,
+        *,
+        stem: int = 16,
+        widths: Sequence[int] = (32, 48, 64, 96),
+        blocks: int = 2,
+        stem_stride: int = 2,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(stem),
+            nn.Conv2d(3, stem, 3, stride=stem_stride, padding=1, bias=False),
+            norm(stem),
             nn.ReLU(inplace=True),
         )
         before = (stem, *widths)
         self.stages = nn.ModuleList(
-            _stage(BasicBlock, *sides, blocks) for sides in zip(before, widths, strict=False)
+            _stage(BasicBlock, *sides, blocks, norm=norm)
+            for sides in zip(before, widths, strict=False)
         )
         self.stem_channels = stem
         self.widths = tuple(widths)

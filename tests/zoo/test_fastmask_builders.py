@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -173,3 +174,15 @@ def test_a_body_normalises_as_asked(build: Any) -> None:
     assert not any(isinstance(m, torch.nn.GroupNorm) for m in network.modules())
     with pytest.raises(ValueError, match=r"norm expects one of .*'batch', 'group', got 'layer'"):
         on_meta(build, norm="layer")
+
+
+def test_objects_of_all_sizes_have_windows_in_the_small_model() -> None:
+    model = fastmask_small()
+    grid = model.grid((128, 128))
+    sides = np.geomspace(8.5, 210, 40)
+    boxes = 61.3 + sides[:, None] / 2 * np.array([-1, -1, 1, 1])
+    assert min(len(model.learning.rule(grid, [box]).window) for box in boxes) > 0
+
+
+def test_the_streams_of_the_small_model_share_no_statistics_of_their_maps() -> None:
+    assert [name for name, _ in fastmask_small().body.named_buffers()] == []

@@ -26,7 +26,7 @@ def model(**settings: Any) -> FastMask:
 @pytest.fixture(scope="module")
 def detector() -> FastMask:
     """Return an untrained model whose scores and masks differ much between windows."""
-    found = model()
+    found = model(mask_threshold=0.2)
     with torch.no_grad():
         found.window_norm.weight *= 6
         found.head.mask_fc2.weight *= 6

@@ -71,7 +71,7 @@ def test_every_window_of_every_scale_has_a_score(model: InstanceFCN) -> None:
     model = lively(limits={"candidates": 10**6, "detections": 10**6, "nms_iou": 1.0})
     ((found, _),) = model.detect(images(1, (61, 83)))
     grid = model.grid((61, 83))
-    assert len(grid.levels) == 5
+    assert len(grid.levels) == 6
     assert len(found.window.unique()) == len(found.window) <= len(grid)
     assert len(found.window) > 0.9 * len(grid)
 

@@ -296,3 +296,15 @@ def test_targets_for_other_images_are_refused(objects: Any) -> None:
 def test_an_image_that_is_not_rgb_is_refused(objects: Any) -> None:
     with pytest.raises(ValueError, match=r"an image expects \(3, H, W\), got shape \(1, 64, 96\)"):
         instancefcn_small()([torch.rand(1, 64, 96)], [objects([])])
+
+
+def test_objects_of_all_sizes_have_windows_in_the_small_model() -> None:
+    model = instancefcn_small()
+    grid = model.grid((128, 128))
+    sides = np.geomspace(8.5, 92, 40)
+    boxes = 61.3 + sides[:, None] / 2 * np.array([-1, -1, 1, 1])
+    assert min(len(model.sampling.rule(grid, [box]).window) for box in boxes) > 0
+
+
+def test_the_small_model_does_not_remember_the_scales_of_its_last_batches() -> None:
+    assert [name for name, _ in instancefcn_small().named_buffers()] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch.nn.functional as F
@@ -34,7 +35,7 @@ class StreamBody(nn.Module):
         >>> import torch
         >>> body = small_body(branches=(2, 3))
         >>> [tuple(x.shape) for x in body(torch.zeros(1, 3, 40, 48))], body.strides
-        ([(1, 64, 10, 12), (1, 64, 7, 8)], (4, 6))
+        ([(1, 48, 20, 24), (1, 48, 14, 16)], (2, 3))
     """
 
     def __init__(
@@ -186,12 +187,21 @@ def vgg16_body(
 
 
 def small_body(
-    *, stem: int = 24, channels: int = 64, blocks: int = 4, branches: Sequence[int] = (2, 3)
+    *, stem: int = 24, channels: int = 48, blocks: int = 3, branches: Sequence[int] = (2, 3)
 ) -> StreamBody:
-    """Return the small trunk with one stage: streams of stride 4 and 6, to train on a CPU."""
-    trunk = SmallTrunk(stem=stem, widths=(channels,), blocks=blocks)
+    """Return the small trunk with one stage: streams of stride 2 and 3, to train on a CPU.
+
+    Groups are normalised: the streams share weights, but not the statistics of their maps.
+    """
+    trunk = SmallTrunk(
+        stem=stem,
+        widths=(channels,),
+        blocks=blocks,
+        stem_stride=1,
+        norm=partial(nn.GroupNorm, 8),
+    )
     upper = ResidualLayers(cast("nn.Sequential", trunk.stages[0]))
-    return StreamBody(trunk.stem, upper, stride=2, channels=channels, branches=branches)
+    return StreamBody(trunk.stem, upper, stride=1, channels=channels, branches=branches)
 
 
 def _with_bias(conv: nn.Conv2d) -> nn.Conv2d:

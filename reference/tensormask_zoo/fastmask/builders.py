@@ -77,7 +77,7 @@ def fastmask(
     Example:
         >>> model = fastmask(small_body(), neck="average", attention=False, mask=20, upsample=2)
         >>> model.strides
-        (4, 6, 8, 12, 16, 24, 32)
+        (2, 3, 4, 6, 8, 12, 16)
     """
     if num_classes != 1:
         raise ValueError(
@@ -209,7 +209,7 @@ def fastmask_small(
 ) -> FastMask:
     """FastMask of about a million parameters, to train from scratch on a CPU.
 
-    Windows of 40 to 320 px at strides 4, 6, 8, ... 32 for objects of 17 to 218 px, with masks of
+    Windows of 20 to 320 px at strides 2, 3, 4, 6, ... 32 for objects of 8 to 218 px, with masks of
     20x20 cells supervised at 40x40; images keep their size. ``settings`` are arguments of
     :func:`fastmask`.
     """
@@ -221,6 +221,8 @@ def fastmask_small(
         "mask": 20,
         "upsample": 2,
         "widths": HeadWidths(score=(96, 96), mask=96, dropout=0.0),
+        "zooms": (4, 3),
+        "mask_threshold": 0.5,  # where edges are learnt well, the released 0.2 widens masks
         "limits": {"candidates": 500, "detections": 500},
     }
     return fastmask(small_body(), num_classes=num_classes, **(small | settings))

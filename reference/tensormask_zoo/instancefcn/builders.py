@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
+
+from torch import nn
 
 from tensormask_core.assign import DeepMaskRule
 from tensormask_zoo.instancefcn.dilated_vgg import DilatedVGG, Pool, vgg16_features, vgg_features
@@ -16,8 +19,9 @@ from tensormask_zoo.instancefcn.window_sampling import WindowSampling
 
 SMALL_LAYERS: list[str | int] = [16, "M", 32, "M", 48, 48, "M", 64, 64, "M"]
 SMALL: dict[str, Any] = {
-    "scales": {"factors": [1.5**n for n in (-2, -1, 0, 1, 2)]},
+    "scales": {"factors": [1.5**n for n in (-2, -1, 0, 1, 2, 3)]},
     "sampling": {"rule": {"positive_octaves": 0.3}},  # so that no size falls between two scales
+    "loss": {"soft_targets": True},  # an object is 9 nodes long: half a node at its edge matters
 }
 
 
@@ -63,8 +67,9 @@ def instancefcn_small(
 ) -> InstanceFCN:
     """InstanceFCN of 0.2 million parameters, to train from scratch on a CPU.
 
-    A VGG of six narrow layers with batch normalisation, stride 4 and one layer with holes; windows
-    of 60 px for objects of 34 px, at 4/9 to 9/4 of the image: objects of 13 to 92 px.
+    A VGG of six narrow layers, stride 4 and one layer with holes; windows of 60 px for objects of
+    34 px, at 4/9 to 27/8 of the image: objects of 8 to 94 px. Groups are normalised: each batch
+    has a scale of its own, and the statistics of batches would be those of the last few.
 
     Args:
         num_classes: 1, as proposals have no class.
@@ -74,7 +79,7 @@ def instancefcn_small(
         settings: see :func:`instancefcn_vgg16`.
     """
     _check_classes(num_classes)
-    trunk = DilatedVGG(vgg_features(SMALL_LAYERS, batch_norm=True), stride=4)
+    trunk = DilatedVGG(vgg_features(SMALL_LAYERS, norm=partial(nn.GroupNorm, 4)), stride=4)
     head = InstanceHead(trunk.channels, k=k, m=m, stride=trunk.stride, hidden=hidden)
     return InstanceFCN(trunk, head, **_made(SMALL | settings))
 

@@ -58,14 +58,23 @@ class DilatedVGG(nn.Module):
         return features
 
 
-def vgg_features(layers: list[str | int], *, batch_norm: bool = False) -> nn.Sequential:
+def vgg_features(
+    layers: list[str | int], *, norm: Callable[[int], nn.Module] | None = None
+) -> nn.Sequential:
     """Return untrained layers of a VGG: channels of 3x3 convolutions, and "M" for a pooling.
+
+    Args:
+        layers: what torchvision calls a configuration.
+        norm: makes the normalisation of that many channels, behind each convolution.
 
     Example:
         >>> len(vgg_features([8, "M", 16, "M"]))
         6
     """
-    features: nn.Sequential = make_layers(layers, batch_norm=batch_norm)
+    made = make_layers(layers, batch_norm=norm is not None)
+    features = nn.Sequential(
+        *(norm(x.num_features) if norm and isinstance(x, nn.BatchNorm2d) else x for x in made)
+    )
     for conv in _convolutions(features):
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # torchvision's have one
