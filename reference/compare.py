@@ -1,9 +1,11 @@
 """Compare proposal systems: ``python reference/compare.py [--systems deepmask fastmask ...]``.
 
 Trains the chosen systems on the data of a configuration of ``train.py`` with one budget each, or
-loads them from runs, and writes one table with the papers' numbers, and recall curves. What a
-killed run has finished is not repeated. Other fields of ``train.py`` are taken as they are, e.g.
-``--data.root FOLDER``. A try on a CPU: ``--minutes 1 --images 20 --systems deepmask sharpmask``.
+loads them from runs. Prints one table with sliding windows, the untrained networks and the papers'
+numbers, and draws recall curves. What a killed run has finished is not repeated; calls with other
+``--seeds`` may run side by side, and the table is of all that is finished. Other fields of
+``train.py`` are taken as they are, e.g. ``--data.root FOLDER``. A try on a CPU: ``--minutes 1
+--images 20 --systems deepmask sharpmask``.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ MINUTES = 3.0  # of each system, on two cores
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and write the table of all results."""
+    """Run what is missing, and print and write the table of all results."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--size", choices=("small", "published"), default="small")
     parser.add_argument(
@@ -52,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     compare(plan, known.systems, known.seeds, known.output, dict(known.load))
     results = results_of(known.output)
-    for path in (*write_table(results, known.output), *save_pictures(results, known.output)):
+    table, numbers = write_table(results, known.output)
+    print(table.read_text(encoding="utf-8"))
+    for path in (table, numbers, *save_pictures(results, known.output)):
         print(path)
 
 

@@ -56,6 +56,21 @@ def test_results_hold_scores_curves_and_cost(finished: Path) -> None:
     )
 
 
+def test_a_system_is_measured_before_its_first_step(finished: Path) -> None:
+    one = read(finished, "sharpmask")
+    assert one["untrained"].keys() == one["scores"].keys()
+    assert one["untrained"] != one["scores"]
+    assert read(finished, "sharpmask_coarse")["untrained"] is None
+
+
+def test_sliding_windows_are_measured_on_the_same_images(finished: Path) -> None:
+    one = read(finished, "sliding_windows")
+    assert (one["row"], one["protocol"], one["seed"]) == ("sliding_windows", "small", 0)
+    assert one["images"] == 2
+    assert 0 <= one["scores"]["mask AR@100"] < one["scores"]["mask AR@1000"] <= 100
+    assert one["scores"]["boundary AR@100"] is None
+
+
 def test_a_reading_trains_nothing(finished: Path) -> None:
     trained = [path.name for path in (finished / "small" / "seed-0").iterdir()]
     assert sorted(trained) == ["rows", "sharpmask"]
@@ -143,5 +158,7 @@ def test_the_script_writes_table_and_pictures(
     monkeypatch.setattr(sys, "argv", [SCRIPT.name, *arguments, "--output", str(finished)])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     names = ("table.md", "table.json", "small-mask.png", "small-box.png", "small-boundary.png")
-    assert capsys.readouterr().out.split() == [str(finished / name) for name in names]
-    assert "SharpMask, not refined" in (finished / "table.md").read_text(encoding="utf-8")
+    printed = capsys.readouterr().out
+    assert printed.split()[-5:] == [str(finished / name) for name in names]
+    assert printed.startswith((finished / "table.md").read_text(encoding="utf-8"))
+    assert all(f"| {line}" in printed for line in ("SharpMask, not refined", "sliding windows"))

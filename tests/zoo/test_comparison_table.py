@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tensormask_zoo.comparison.picture import save_pictures
-from tensormask_zoo.comparison.table import write_table
+from tensormask_zoo.comparison.table import sections, write_table
 from tensormask_zoo.proposals.recall import COUNTS, THRESHOLDS, metrics_of
 
 RECALL = {"deepmask": (20.0, 30.0), "sharpmask": (24.0, 32.0)}
@@ -52,6 +52,29 @@ def test_the_paper_s_numbers_stand_beside_ours(results: list[Any], tmp_path: Pat
     assert (deepmask["M parameters"], deepmask["MB"]) == ("2", "3")
     assert (deepmask["iterations"], deepmask["seeds"]) == ("5", "2")
     assert deepmask["paper"] == "SharpMask, Table 4"
+
+
+def test_untrained_networks_and_sliding_windows_stand_beside(
+    results: list[Any], tmp_path: Path
+) -> None:
+    for one in results[:2]:
+        one["untrained"] = one["scores"] | {"mask AR@100": 1.0 + 2 * one["seed"]}
+    unknown = dict.fromkeys(results[0]["scores"])
+    windows = {key: results[0][key] for key in ("protocol", "seed", "images", "command")}
+    windows |= {"row": "sliding_windows", "scores": unknown | {"mask AR@100": 0.7}}
+    path, numbers = write_table([*results, windows], tmp_path)
+    table = rows(path)
+    place = table["system"].index("mask AR@100, untrained")
+    assert table["DeepMask"][place] == "2.0 ± 1.4"
+    assert table["SharpMask"][place] == table["sliding windows, no network"][place] == "–"
+    assert table["sliding windows, no network"][:3] == ["–", "0.7", "–"]
+    assert "--systems sliding_windows" not in path.read_text(encoding="utf-8")
+    assert json.loads(numbers.read_text())[0]["row"] == "sliding_windows"
+
+
+def test_the_table_can_be_made_from_its_json(results: list[Any], tmp_path: Path) -> None:
+    path, numbers = write_table(results, tmp_path)
+    assert sections(json.loads(numbers.read_text())) in path.read_text(encoding="utf-8")
 
 
 def test_differences_are_within_seeds(results: list[Any], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from tensormask_zoo.command_line import ZooCLI
 from tensormask_zoo.comparison.memory import peak_bytes
 from tensormask_zoo.evaluation import MISSING, ImageResult
+from tensormask_zoo.proposals.baseline import window_recall
 from tensormask_zoo.proposals.evaluator import ProposalEvaluator
 from tensormask_zoo.proposals.recall import RecallCurves
 
@@ -57,6 +58,22 @@ def measure(cli: ZooCLI, images: int | None = None) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
         },
     }
+
+
+def measure_windows(cli: ZooCLI, images: int | None = None) -> dict[str, Any]:
+    """Return ``images`` and ``scores`` of sliding windows, which need no network.
+
+    Each count of proposals has a grid of its own, so that nothing is known of curves: None.
+
+    Args:
+        cli: data.
+        images: as for :func:`measure`.
+    """
+    data = cli.datamodule.val_set
+    count = min(images or len(data), len(data))
+    found = window_recall(target for _, target in islice(data, count))
+    unknown = dict.fromkeys(ProposalEvaluator(boundary=True).compute())
+    return {"images": count, "scores": unknown | {k: _percent(v) for k, v in found.items()}}
 
 
 def _percent(value: float) -> float | None:

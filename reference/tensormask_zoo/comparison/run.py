@@ -14,9 +14,9 @@ from typing import Any
 import torch
 import yaml  # type: ignore[import-untyped]  # comes with jsonargparse, without stubs
 
-from tensormask_zoo.command_line import CONFIGS, build
-from tensormask_zoo.comparison.measure import measure
-from tensormask_zoo.comparison.systems import RATES, SYSTEMS, Size
+from tensormask_zoo.command_line import CONFIGS, ZooCLI, build
+from tensormask_zoo.comparison.measure import measure, measure_windows
+from tensormask_zoo.comparison.systems import BASELINE, RATES, SYSTEMS, Size
 from tensormask_zoo.files import write_json
 from tensormask_zoo.runs import checkpoint_of, keep_plan, last_checkpoint, newest_checkpoint
 
@@ -99,7 +99,9 @@ def compare(
     output: Path,
     loaded: Mapping[str, str] | None = None,
 ) -> None:
-    """Train and measure what has no result yet.
+    """Train and measure what has no result yet, and sliding windows on the same images.
+
+    Processes with different seeds may share ``output``.
 
     Args:
         plan: what all have in common.
@@ -115,6 +117,10 @@ def compare(
         raise ValueError(f"no system named {unknown[0]!r}; there are {', '.join(SYSTEMS)}")
     folder = output / plan.size
     keep_plan(asdict(plan), folder / "plan.json")
+    for seed in seeds:
+        path = folder / f"seed-{seed}" / "rows" / f"{BASELINE}.json"
+        if not path.exists():
+            write_json(_windows(plan, seed), path)
     for seed, name in product(seeds, systems):
         trained = SYSTEMS[name].of or name
         run = (loaded or {}).get(trained)
@@ -157,10 +163,26 @@ def _budget(plan: Plan) -> Iterator[tuple[str, Any]]:
         yield "max_time", "null"
 
 
-def _result(plan: Plan, system: str, seed: int, weights: Path) -> Result:
-    """Measure a system; a reading of another system's weights has settings of its own."""
+def _windows(plan: Plan, seed: int) -> Result:
+    """Measure sliding windows."""
+    cli = _measured(plan, next(iter(SYSTEMS)), seed)
+    facts = {"row": BASELINE, "protocol": plan.size, "seed": seed, "command": plan.command()}
+    return facts | measure_windows(cli, plan.images)
+
+
+def _measured(plan: Plan, system: str, seed: int) -> ZooCLI:
+    """Return a system as initialised, and data, for no training."""
     arguments = plan.arguments(system, seed, {"logger": "false"})
-    cli = build(arguments, plan.path, save_config_callback=None)
+    return build(arguments, plan.path, save_config_callback=None)
+
+
+def _result(plan: Plan, system: str, seed: int, weights: Path) -> Result:
+    """Measure a system; a reading of another system's weights has settings of its own.
+
+    What is no variant of another system is measured before its first step, too.
+    """
+    cli = _measured(plan, system, seed)
+    before = None if SYSTEMS[system].is_variant else measure(cli, plan.images)["scores"]
     content = torch.load(weights, map_location="cpu", weights_only=True)
     cli.model.load_state_dict(content["state_dict"])
     return {
@@ -168,5 +190,6 @@ def _result(plan: Plan, system: str, seed: int, weights: Path) -> Result:
         "protocol": plan.size,
         "seed": seed,
         "iterations": content["global_step"],
+        "untrained": before,
         **measure(cli, plan.images),
     }

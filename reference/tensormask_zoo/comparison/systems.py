@@ -77,6 +77,11 @@ class System:
     source: str = ""
     paper: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def is_variant(self) -> bool:
+        """Whether it differs from the model of its name, or shares another system's weights."""
+        return bool(self.of or self.settings)
+
     def build(self, size: Size) -> tuple[str, dict[str, Any]]:
         """Return the name and all settings of the model.
 
@@ -174,6 +179,9 @@ SYSTEMS: dict[str, System] = {
     "mask_rcnn": System(title="Mask R-CNN", model="mask_rcnn"),
 }
 """FastMask itself has the residual neck and the attentional head."""
+
+BASELINE = "sliding_windows"
+"""The line of windows on a regular grid, for which nothing is trained."""
 
 CONTRASTS: tuple[Contrast, ...] = (
     Contrast("SharpMask 4", "SharpMask - DeepMask", "sharpmask", ("deepmask",), "mask AR@100", 2.0),

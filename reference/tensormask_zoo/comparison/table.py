@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from tensormask_zoo.ablations.grid import Contrast
-from tensormask_zoo.ablations.table import NONE, Grid
-from tensormask_zoo.comparison.systems import CONTRASTS, SYSTEMS
+from tensormask_zoo.ablations.table import NONE, Grid, Spread
+from tensormask_zoo.comparison.systems import BASELINE, CONTRASTS, SYSTEMS, System
 from tensormask_zoo.files import replacing, write_json
 
 Result = dict[str, Any]
@@ -19,12 +19,15 @@ METRICS = (
     "mask ARS@100", "mask ARM@100", "mask ARL@100",
     "box AR@100", "boundary AR@100",
 )  # fmt: skip
+UNTRAINED = "mask AR@100"
 COSTS = {"seconds": ("s", 1.0), "parameters": ("M parameters", 1e6), "peak_bytes": ("MB", 1e6)}
+LINES = {BASELINE: System(title="sliding windows, no network", model="none"), **SYSTEMS}
 LEGEND = (
     "Average recall of proposals in percent, mean ± standard deviation over seeds; in brackets the "
-    "paper's on COCO. Boundary: with the lesser of mask and boundary IoU. Cost of one image, from "
-    "pixels to run lengths: median seconds and peak memory on {device} ({threads} threads); "
-    "{images} images."
+    "paper's on COCO. Boundary: with the lesser of mask and boundary IoU. Untrained: the same "
+    "network before its first step, of systems that are no variants. Sliding windows know the "
+    "objects' sizes. Cost of one image, from pixels to run lengths: median seconds and peak memory "
+    "on {device} ({threads} threads); {images} images."
 )
 
 
@@ -38,25 +41,34 @@ def write_table(results: Sequence[Result], folder: Path) -> list[Path]:
     grid = Grid(results)
     path = folder / "table.md"
     with replacing(path) as beside:
-        text = "\n\n".join(["# Proposal systems", *(_section(grid, s) for s in grid.protocols)])
-        beside.write_text(text + "\n", encoding="utf-8")
+        beside.write_text(f"# Proposal systems\n\n{sections(results)}\n", encoding="utf-8")
     lines = [
         {"title": system.title, "source": system.source, "paper": dict(system.paper), **result}
         for size in grid.protocols
-        for name, system in SYSTEMS.items()
+        for name, system in LINES.items()
         for result in grid.of(size, name)
     ]
     for line in lines:
-        del line["curves"]
+        line.pop("curves", None)
     return [path, write_json(lines, folder / "table.json")]
+
+
+def sections(results: Sequence[Result]) -> str:
+    """Return a section for each size of models as Markdown.
+
+    Args:
+        results: as :mod:`tensormask_zoo.comparison.run` writes them, or :func:`write_table`.
+    """
+    grid = Grid(results)
+    return "\n\n".join(_section(grid, size) for size in grid.protocols)
 
 
 def _section(grid: Grid, size: str) -> str:
     """Return the systems and differences of a size as Markdown."""
     names = [name for name in SYSTEMS if grid.of(size, name)]
-    head = ["system", *METRICS, *(name for name, _ in COSTS.values())]
+    head = ["system", *METRICS, f"{UNTRAINED}, untrained", *(name for name, _ in COSTS.values())]
     head += ["iterations", "seeds", "paper"]
-    lines = [_line(grid, size, name) for name in names]
+    lines = [_line(grid, size, name) for name in LINES if grid.of(size, name)]
     differences = [
         cells for contrast in CONTRASTS if (cells := _difference(grid, size, contrast)) is not None
     ]
@@ -70,18 +82,26 @@ def _section(grid: Grid, size: str) -> str:
 
 
 def _line(grid: Grid, size: str, name: str) -> list[str]:
-    """Return the cells of a system."""
-    system, results = SYSTEMS[name], grid.of(size, name)
+    """Return the cells of a system, or of sliding windows."""
+    system, results = LINES[name], grid.of(size, name)
     recalls = [
         _with(f"{grid.scores(size, name, metric)}", system.paper.get(metric), ".1f")
         for metric in METRICS
     ]
-    costs = [
+    before = [one["untrained"][UNTRAINED] for one in results if one.get("untrained")]
+    untrained = Spread(tuple(value for value in before if value is not None))
+    costs = [NONE] * len(COSTS) if name == BASELINE else _costs(system, results)
+    iterations = fmean(one.get("iterations", 0) for one in results)
+    last = [f"{iterations:.0f}", str(len(results)), system.source or NONE]
+    return [system.title, *recalls, f"{untrained}", *costs, *last]
+
+
+def _costs(system: System, results: Sequence[Result]) -> list[str]:
+    """Return the cells of the costs of an image."""
+    return [
         _with(f"{fmean(one['cost'][key] for one in results) / unit:.3g}", system.paper.get(key))
         for key, (_, unit) in COSTS.items()
     ]
-    iterations = f"{fmean(one['iterations'] for one in results):.0f}"
-    return [system.title, *recalls, *costs, iterations, str(len(results)), system.source or NONE]
 
 
 def _with(ours: str, paper: float | None, form: str = "g") -> str:
