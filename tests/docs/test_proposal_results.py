@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,27 @@ def document() -> dict[str, Any]:
     trained = {"row": "fastmask", "iterations": 7, "untrained": scores, "cost": cost, **one}
     windows = {"row": "sliding_windows", **one}
     return {"machine": "an abacus", "date": "2026-01-02", "results": [windows, trained]}
+
+
+def test_the_script_takes_numbers_and_pictures(
+    document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "docs" / "results" / "proposals.py"
+    script.parent.mkdir(parents=True)
+    shutil.copy(DOCS / "results" / "proposals.py", script)
+    shutil.copy(PAGE, tmp_path / "docs")
+    (tmp_path / "docs" / "figures").mkdir()
+    (tmp_path / "table.json").write_text(json.dumps(document["results"]))
+    for kind in SCRIPT["PICTURES"]:
+        (tmp_path / f"small-{kind}.png").write_bytes(b"")
+    arguments = [script.name, str(tmp_path), "--machine", "an abacus", "--date", "2026-01-02"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    runpy.run_path(str(script), run_name="__main__")
+    assert json.loads((script.parent / "proposals_shapes.json").read_text()) == document
+    page = (tmp_path / "docs" / "proposals.md").read_text()
+    assert SCRIPT["section"](document) in page
+    assert all((tmp_path / "docs" / SCRIPT["picture"]("small", k).relative_to(DOCS)).exists()
+               for k in SCRIPT["PICTURES"])  # fmt: skip
 
 
 def test_the_page_has_the_committed_numbers() -> None:

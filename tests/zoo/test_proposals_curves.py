@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tensormask_zoo.proposals.curves import save_recall_curves
+from tensormask_zoo.pictures import PALETTE
+from tensormask_zoo.proposals.curves import _lines, save_recall_curves
 from tensormask_zoo.proposals.matching import match
 from tensormask_zoo.proposals.recall import RecallCurves, curves_of
 
@@ -36,6 +37,11 @@ def test_systems_have_their_own_lines(tmp_path: Path) -> None:
         path = save_recall_curves({"a": curves(iou)}, tmp_path / "recall.png")
         pixels.append(np.asarray(Image.open(path)))
     assert (pixels[0] != pixels[1]).any()
+
+
+def test_many_systems_can_be_told_apart() -> None:
+    lines = _lines(2 * len(PALETTE))
+    assert len({tuple(line.values()) for line in lines}) == len(lines)
 
 
 def test_a_count_that_was_not_measured_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from tensormask_zoo.files import replacing
 from tensormask_zoo.pictures import PALETTE
 from tensormask_zoo.proposals.recall import REPORTED, RecallCurves
 
+DASHES = ("solid", "dashed", "dotted")
+COLUMNS = 5  # of the legend
+
 
 def save_recall_curves(
     curves: Mapping[str, RecallCurves],
@@ -37,12 +40,12 @@ def save_recall_curves(
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import, and seldom needed)
 
     panels = 1 + len(counts)
-    figure = Figure(figsize=(4 * panels, 3.8), layout="constrained")
+    figure = Figure(figsize=(4 * panels, 4.4), layout="constrained")
     first, *others = figure.subplots(1, panels, squeeze=False)[0]
-    for colour, (name, curve) in zip(_colours(len(curves)), curves.items(), strict=True):
-        first.plot(curve.counts, curve.average(), label=name, color=colour)
+    for line, (name, curve) in zip(_lines(len(curves)), curves.items(), strict=True):
+        first.plot(curve.counts, curve.average(), label=name, **line)
         for axes, count in zip(others, counts, strict=True):
-            axes.plot(curve.thresholds, curve.recall[:, _place(curve, count)], color=colour)
+            axes.plot(curve.thresholds, curve.recall[:, _place(curve, count)], **line)
     first.set(xscale="log", xlabel="proposals per image", ylabel="average recall", ylim=(0, 1))
     for axes, count in zip(others, counts, strict=True):
         axes.set(xlabel="IoU", ylabel=f"recall at {count} proposals", xlim=(0.5, 1), ylim=(0, 1))
@@ -52,8 +55,10 @@ def save_recall_curves(
     return path
 
 
-def _colours(count: int) -> list[str]:
-    return [PALETTE[n % len(PALETTE)] for n in range(count)]
+def _lines(count: int) -> list[dict[str, str]]:
+    """Return lines that can be told apart: other dashes where the colours begin again."""
+    places = (divmod(n, len(PALETTE)) for n in range(count))
+    return [{"color": PALETTE[n], "linestyle": DASHES[turn % len(DASHES)]} for turn, n in places]
 
 
 def _place(curve: RecallCurves, count: int) -> int:
@@ -68,5 +73,5 @@ def _finish(figure: Any, first: Any, title: str, *, named: bool) -> None:
     for axes in figure.axes:
         axes.grid(alpha=0.3)
     if named:
-        first.legend()
+        figure.legend(loc="outside lower center", ncols=COLUMNS)
     figure.suptitle(title)
