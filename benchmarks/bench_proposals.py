@@ -4,13 +4,12 @@ Run `python benchmarks/bench_proposals.py`; README.md describes the method. Netw
 published ones with random weights. In "proposals", all see the same image and return 1000
 proposals with their window masks: DeepMask and SharpMask at 8 scales up to twice the image (the
 "zoom" of SharpMask's Table 4), FastMask with 8 window sizes in one pass over twice the image, and
-both with half of that (FastMask's Table 4). In "masks", K masks are made from the trunk's maps of
-the image at scale 1, including what the windows share.
+both with half of that (FastMask's Table 4). In "masks", the K best masks are made from the trunk's
+maps, of the image at scale 1 or at all scales, including what the windows share.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,15 +25,17 @@ from torch import Tensor
 
 from tensormask_core.testing import to_numpy
 from tensormask_zoo.deepmask.model import DeepMask
+from tensormask_zoo.deepmask.proposals import found_windows
+from tensormask_zoo.deepmask.pyramid import best_windows, grid_of
 from tensormask_zoo.models import MODELS
 from tensormask_zoo.sharpmask import SharpMask
 
 SIZE, QUICK_SIZE = (480, 640), (64, 96)
 PROPOSALS, QUICK_PROPOSALS = 1000, 5
-COUNTS, QUICK_COUNTS = (10, 100, 1000), (3,)
+COUNTS, QUICK_COUNTS = (10, 100, 1000), (3,)  # masks at scale 1
 SCALES = tuple(2 ** (-2.5 + k / 2) for k in range(8))
 QUICK_SCALES = (0.5, 1.0)
-CHUNK = 64  # windows refined together
+FEW = 3  # repeats: a round of all networks takes about a minute
 SLACK = 10.0  # on the tolerance of a single operator: four modules in a row
 
 Found = Callable[[], Any]
@@ -73,11 +74,10 @@ class Scene:
         model: DeepMask = self._built(name, inference=self._inference(step), **norm)
         return model
 
-    def sharpmask(self, execution: str) -> SharpMask:
+    def sharpmask(self) -> SharpMask:
         """Return SharpMask."""
         name, norm = self._resnet("sharpmask_small", "sharpmask")
-        settings = {"inference": self._inference(1), "execution": execution, **norm}
-        model: SharpMask = self._built(name, **settings)
+        model: SharpMask = self._built(name, inference=self._inference(1), **norm)
         return model
 
     def fastmask(self, *zooms: int) -> Any:
@@ -115,48 +115,49 @@ def proposals(scene: Scene) -> tuple[Case, list[Contender]]:
     models = {
         "deepmask": scene.deepmask(),
         "deepmask, every other scale": scene.deepmask(step=2),
-        "sharpmask": scene.sharpmask("refactored"),
-        "sharpmask, concatenated": scene.sharpmask("concatenated"),
+        "sharpmask": scene.sharpmask(),
         "instancefcn": scene.instancefcn(),
         "fastmask": scene.fastmask(3, 3),
         "fastmask, one stream": scene.fastmask(3),
         "fastmask pvanet, one stream": scene.fastmask_pvanet(),
     }
     images = [scene.image]
-    for name, model in models.items():
-        ((found, _),) = model.detect(images)
-        print(f"{name} finds {len(found.scores)}", file=sys.stderr)
-    contenders = [Contender(name, partial(model.detect, images)) for name, model in models.items()]
-    return _case("proposals", scene, scene.proposals), contenders
+    contenders = [
+        Contender(name, partial(model.detect, images), FEW) for name, model in models.items()
+    ]
+    return _case("proposals", scene, scene.scales, scene.proposals), contenders
 
 
-def masks(scene: Scene, count: int) -> tuple[Case, list[Contender]]:
-    """Make the masks of some windows from the maps of the image."""
-    model = scene.sharpmask("refactored")
+def masks(scene: Scene, scales: Sequence[float], count: int) -> tuple[Case, list[Contender]]:
+    """Make the masks of the best windows from the maps of the image."""
+    model = scene.sharpmask()
     kept: list[list[Tensor]] = []
     hook = model.trunk.register_forward_hook(lambda _, __, maps: kept.append(maps))
-    level = model.level(scene.image, 1.0)
+    levels = [model.level(scene.image, scale) for scale in scales]
     hook.remove()
-    height, width = level.scores.shape
-    generator = torch.Generator().manual_seed(0)
-    index = torch.cartesian_prod(torch.arange(height), torch.arange(width))
-    index = index[torch.randint(len(index), (count,), generator=generator)].to(scene.device)
-    vectors = level.vectors[:, index[:, 0], index[:, 1]].T
+    window, _ = best_windows([level.scores for level in levels], count)
+    grid = grid_of(levels, stride=model.trunk.stride, window_px=model.window_px)
+    parts = [
+        (k, levels[k].vectors[:, some[:, 0], some[:, 1]].T, some)
+        for k, _, index, _ in found_windows(grid, window)
+        for some in torch.split(index, model.windows_at_once)
+    ]
 
     def refined(execution: Any) -> Tensor:
         model.refiner.execution = execution
-        shared = [x[0] for x in model.refiner.share(kept[0])]
-        parts = zip(torch.split(vectors, CHUNK), torch.split(index, CHUNK), strict=True)
-        return torch.cat([model.refiner(v, model.refiner.windows(shared, at)) for v, at in parts])
+        shared = [[x[0] for x in model.refiner.share(maps)] for maps in kept]
+        return torch.cat(
+            [model.refiner(v, model.refiner.windows(shared[k], at)) for k, v, at in parts]
+        )
 
     contenders = [
-        Contender("deepmask", lambda: model.head.masks_of(vectors)),
+        Contender("deepmask", lambda: torch.cat([model.head.masks_of(v) for _, v, _ in parts])),
         Contender("sharpmask", lambda: refined("refactored")),
         Contender("sharpmask, concatenated", lambda: refined("concatenated")),
     ]
     ours, expected = (to_numpy(refined(way)) for way in ("refactored", "concatenated"))
     check_agreement("sharpmask", ours, expected, "float32", SLACK)
-    return _case("masks", scene, count), contenders
+    return _case("masks", scene, scales, count), contenders
 
 
 def measure(work: Callable[[], tuple[Case, list[Contender]]], options: Options) -> list[Row]:
@@ -180,13 +181,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (QUICK_SIZE, QUICK_PROPOSALS, QUICK_COUNTS) if options.quick else (SIZE, PROPOSALS, COUNTS)
     )
     scene = Scene(size, count, options.quick, options.device)
-    works = [partial(proposals, scene), *(partial(masks, scene, some) for some in counts)]
+    works = [
+        partial(proposals, scene),
+        *(partial(masks, scene, (1.0,), some) for some in counts),
+        partial(masks, scene, scene.scales, count),
+    ]
     finish(options, __doc__, [row for work in works for row in measure(work, options)])
 
 
-def _case(work: str, scene: Scene, count: int) -> dict[str, str | int | float]:
+def _case(
+    work: str, scene: Scene, scales: Sequence[float], count: int
+) -> dict[str, str | int | float]:
     height, width = scene.size
-    return {"work": work, "H": height, "W": width, "scales": len(scene.scales), "K": count}
+    return {"work": work, "H": height, "W": width, "scales": len(scales), "K": count}
 
 
 if __name__ == "__main__":
