@@ -18,7 +18,7 @@ from _results import Options, finish, parse_options
 from torch import Tensor
 
 from tensormask_zoo.tensormask.mask_head import MaskHead
-from tensormask_zoo.tensormask.mask_tensors import MaskTensors
+from tensormask_zoo.tensormask.mask_tensors import Group, MaskTensors
 from tensormask_zoo.tensormask.targets import Windows
 
 TRUNK, SIZE = "resnet50", (800, 1333)
@@ -39,6 +39,10 @@ class Ready(MaskTensors):
     def features(self, level: int) -> Tensor:
         """Return the features of a level."""
         return self._features[level]
+
+    def every_mask(self, groups: Sequence[Group]) -> list[Tensor]:
+        """Return the masks of each group."""
+        return [self.masks(*group) for group in groups]
 
 
 def features_of(head: MaskHead, levels: Sequence[Tensor], stem: Tensor) -> Features:
@@ -62,7 +66,9 @@ def dense(head: MaskHead, features: Features, windows: Windows) -> list[Tensor]:
 
 def sparse(tensors: MaskTensors, windows: Windows) -> list[Tensor]:
     """Evaluate the masks of ``windows`` only."""
-    return [tensors.masks(k, size, windows.index(rows)) for k, size, rows in windows.groups()]
+    return tensors.every_mask(
+        [(k, size, windows.index(rows)) for k, size, rows in windows.groups()]
+    )
 
 
 def measure(scene: Scene, options: Options) -> list[Row]:

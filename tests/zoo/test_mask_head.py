@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tensormask_core import ops
 from tensormask_zoo.tensormask.mask_design import MASK_HEADS, MaskDesign
-from tensormask_zoo.tensormask.mask_head import PAD_LOGIT, MaskHead, Masks, bring_to
+from tensormask_zoo.tensormask.mask_head import PAD_LOGIT, MaskHead, Masks
+from tensormask_zoo.tensormask.upsample import bring_to
 from tensormask_zoo.towers import HeadWidths
 
 WIDTHS = HeadWidths(mask_channels=8, depth=1)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tensormask_core import Aligned, Natural, ops
-from tensormask_zoo.tensormask.mask_design import MaskDesign, Upsample, Window
+from tensormask_zoo.tensormask.mask_design import MaskDesign, Window
+from tensormask_zoo.tensormask.upsample import bring_to
 from tensormask_zoo.towers import HeadWidths, conv_tower, init_conv
 
 PAD_LOGIT = -6.0  # sigmoid(-6) = 0.0025: "no mask here", as published
@@ -104,23 +103,6 @@ class MaskHead(nn.Module):
         """Return the tensor (N, V/lam, U/lam, H, W) of level ``k`` and a window size."""
         return self._tensor(self.cells[size](features), size, k)
 
-    def predict_rows(
-        self, features: Tensor, size: int, k: int, rows: tuple[int, int], buffer: Tensor
-    ) -> Masks:
-        """Return the same from row to row along V only, in the memory of ``buffer``; no gradients.
-
-        A product of matrices, unlike a convolution, makes no copies of its operands.
-        """
-        cells: Any = self.cells[size]
-        n, _, h, w = features.shape
-        _, u = self.coarse[size]
-        part = slice(rows[0] * u, rows[1] * u)
-        weight, bias = cells.weight[part].flatten(1), cells.bias[part, None]
-        weight, bias = weight.to(features.dtype), bias.to(features.dtype)
-        values = buffer[: n * len(bias) * h * w].view(n, len(bias), h * w)
-        torch.baddbmm(bias, weight.expand(n, *weight.shape), features.flatten(2), out=values)
-        return self._tensor(values.view(n, len(bias), h, w), size, k)
-
     def _tensor(self, values: Tensor, size: int, k: int) -> Masks:
         """Say what the channels ``values`` (N, cells, H, W) of level ``k`` are."""
         units, _ = self.design.units(k)
@@ -149,20 +131,3 @@ class MaskHead(nn.Module):
 
     def _on_grid(self, features: Tensor, finest: Tensor) -> Tensor:
         return bring_to(finest, features, self.design.upsample)
-
-
-def bring_to(finest: Tensor, features: Tensor, nodes: Upsample) -> Tensor:
-    """Upsample ``features`` by the power of two that covers ``finest``, cropped to its extent."""
-    height, width = finest.shape[-2:]
-    scale = 1
-    while features.shape[-2] * scale < height or features.shape[-1] * scale < width:
-        scale *= 2
-    if scale == 1:
-        return features
-    if nodes == "half_pixel":
-        fine = F.interpolate(features, scale_factor=scale, mode="bilinear", align_corners=False)
-    else:  # one more node at the end, so that the last one continues up to the border
-        more = F.pad(features, (0, 1, 0, 1), mode="replicate")
-        size = [side * scale + 1 for side in features.shape[-2:]]
-        fine = F.interpolate(more, size=size, mode="bilinear", align_corners=True)
-    return fine[..., :height, :width]

@@ -1,32 +1,33 @@
-"""Masks of chosen windows, in the memory of a few rows of one level's tensor."""
+"""Masks of chosen windows, without the mask tensors of all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tensormask_zoo.tensormask.fused_features import FusedFeatures
 from tensormask_zoo.tensormask.mask_head import Finest, MaskHead
+from tensormask_zoo.tensormask.regions import Region
+from tensormask_zoo.tensormask.tile_masks import TileMasks, nodes_of, tiles_of
 
-BUDGET = 1 << 22  # values of a band, if three rows of cells are not more: 16 MB
+TILE = {"cpu": 56, "cuda": 176}
+"""Sides of tiles, nodes: larger ones share more of their surroundings and launch fewer kernels,
+smaller ones take less memory and leave out more of the grid."""
 
-
-class Band(NamedTuple):
-    """Some rows of a window's V cells: those that are made, and those of them that are kept."""
-
-    first: int
-    stop: int
-    kept: slice
+Group = tuple[int, int, Tensor]
+"""A level, a window size and the windows (K, 3) that have them: image, y and x."""
+FeaturesIn = Callable[[int, Region], Tensor]
 
 
 class MaskTensors:
     """The mask tensors of a batch, which are made for the windows that are asked for.
 
-    A level's tensor holds V x U values per node of the finest grid, most of the mask branch's
-    memory. So whoever asks goes through one level after the other; and without gradients a tensor
-    is made in bands along V, each of which holds all that some rows of the masks are blended from.
+    A bipyramid's tensor holds V x U values per node of the finest grid, and what it is predicted
+    from lies on that grid too: most of the mask branch's memory. Without gradients both are made in
+    tiles of the grid, where windows are.
 
     Args:
         head: predicts them.
@@ -39,33 +40,38 @@ class MaskTensors:
         self._levels, self._stem = levels, stem
         self._finest: tuple[Finest | None] | None = None
         self._last: tuple[int, Tensor] | None = None
-        self._buffer: Tensor | None = None
 
     def masks(self, level: int, size: int, index: Tensor) -> Tensor:
-        """Return mask logits (K, V', U') of the windows ``index`` (K, 3): image, y, x."""
+        """Return mask logits (K, V', U') of the windows ``index`` (K, 3): image, y, x.
+
+        The level's features are made whole and kept until those of another level are.
+        """
         features = self.features(level)
         if torch.is_grad_enabled() or not self.head.design.variant.bipyramid:
             return self.head.masks(self.head.predict(features, size, level), index, level)
-        v, u = self.head.windows[size]
-        bands = list(bands_of(v, BUDGET // (u * features[:, 0].numel())))
-        buffer = self._space(features, bands[0].stop * u * features[:, 0].numel())
-        masks = features.new_empty((len(index), *self.head.cells_of(level, size)))
-        cells = masks.shape[1] // v
-        for band in bands:
-            tensor = self.head.predict_rows(features, size, level, (band.first, band.stop), buffer)
-            # A band is a window of its own, centred some cells, or nodes of the level, away.
-            away = index.new_tensor([0, (band.first + band.stop - v) // 2, 0])
-            part = self.head.masks(tensor, index + away, level)
-            start, stop = band.kept.start * cells, band.kept.stop * cells
-            masks[:, band.first * cells :][:, start:stop] = part[:, start:stop]
-        return masks
 
-    def _space(self, features: Tensor, values: int) -> Tensor:
-        """Return memory for so many values, the same every time: allocators leave gaps."""
-        if self._buffer is None or len(self._buffer) < values:
-            self._buffer = None  # before the next one is made
-            self._buffer = features.new_empty(values)
-        return self._buffer
+        def of_image(image: int, _: set[int]) -> FeaturesIn:
+            return lambda _, region: region.of(features[image : image + 1])
+
+        made = TileMasks(self.head, level, size, index, features)
+        _fill([made], features, of_image)
+        return made.masks
+
+    def every_mask(self, groups: Sequence[Group]) -> list[Tensor]:
+        """Return the :meth:`masks` of each group, of which no other will be asked for.
+
+        No map of a bipyramid's finest grid is made whole, unless it is normalised.
+        """
+        if self._finest is not None or not self._takes_tiles():
+            return [self.masks(*group) for group in groups]
+
+        def of_image(image: int, ks: set[int]) -> FeaturesIn:
+            maps = [x[image : image + 1] for x in (*self._levels, self._stem)]
+            return FusedFeatures(self.head, maps[:-1], maps[-1], ks, tile_side(maps[-1]))
+
+        made = [TileMasks(self.head, *group, self._levels[0]) for group in groups]
+        _fill(made, self._stem if self.head.design.finer else self._levels[0], of_image)
+        return [group.masks for group in made]
 
     def features(self, level: int) -> Tensor:
         """Return what the cells of a level are predicted from."""
@@ -79,25 +85,36 @@ class MaskTensors:
             self._finest = (self.head.finest(self._levels[0], self._stem),)
         return self._finest[0]
 
+    def _takes_tiles(self) -> bool:
+        """Whether maps of the finest grid can be made, and need not be kept, in parts."""
+        if torch.is_grad_enabled() or not self.head.design.variant.bipyramid:
+            return False
+        return not any(isinstance(layer, nn.GroupNorm) for layer in self.head.tower)
 
-def bands_of(v: int, longest: int) -> Iterator[Band]:
-    """Yield bands that keep each of ``v`` rows once, with a neighbour where there is one.
 
-    They have ``longest`` rows at most, but at least three or four.
+def tile_side(x: Tensor) -> int:
+    """Return the longest side of tiles on a tensor's device."""
+    return TILE.get(x.device.type, TILE["cuda"])
 
-    Masks are blended from neighbouring rows, so a band's first and last row serve the rows
-    between. Bands are odd where ``v`` is, so that their centres are whole cells apart.
 
-    Example:
-        >>> [(band.first, band.stop) for band in bands_of(15, 6)]
-        [(0, 5), (3, 8), (6, 11), (9, 14), (10, 15)]
+def _fill(
+    made: Sequence[TileMasks], finest: Tensor, of_image: Callable[[int, set[int]], FeaturesIn]
+) -> None:
+    """Fill in the masks of some groups, those of a level following each other.
+
+    Args:
+        made: the groups.
+        finest: a map (N, C, H, W) of the finest grid.
+        of_image: takes an image and its levels; returns what makes a level's features in a region.
     """
-    longest = max(longest, 3)
-    length = min(v, max(longest - (v - longest) % 2, 3 + (v - 3) % 2))
-    kept = 0
-    while kept < v:
-        first = min(max(0, kept - 1), v - length)
-        stop = first + length
-        end = v if stop == v else stop - 1
-        yield Band(first, stop, slice(kept - first, end - first))
-        kept = end
+    images, _, *extent = finest.shape
+    for image in range(images):
+        mine = [group for group in made if (group.image == image).any()]
+        features_in = of_image(image, {group.k for group in mine})
+        for tile in tiles_of(extent, tile_side(finest)):
+            part = nodes_of(tile, extent)
+            for k, of_level in groupby(mine, key=lambda group: group.k):
+                touching = [(g, rows) for g in of_level if len(rows := g.rows(image, tile))]
+                features = features_in(k, part) if touching else finest
+                for group, rows in touching:
+                    group.add(rows, features, part, tile)

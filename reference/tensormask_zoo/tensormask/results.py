@@ -46,10 +46,13 @@ def window_masks(
     """Evaluate the masks of the detections only, all images of a level and size at once."""
     windows = by_image(found, grid)
     results: list[list[WindowMasks]] = [[] for _ in found]
-    for level, size, by in windows.groups_by_image():
-        index = windows.index(torch.cat([rows for _, rows in by]))
-        masks = tensors.masks(level, size, index).float().sigmoid()
-        parts = torch.split(masks, [len(rows) for _, rows in by])
+    groups = list(windows.groups_by_image())
+    asked = [
+        (level, size, windows.index(torch.cat([rows for _, rows in by])))
+        for level, size, by in groups
+    ]
+    for (_, _, by), logits in zip(groups, tensors.every_mask(asked), strict=True):
+        parts = torch.split(logits.float().sigmoid(), [len(rows) for _, rows in by])
         for (image, rows), mine in zip(by, parts, strict=True):
             boxes = windows.window_boxes[rows]
             results[image].append(WindowMasks(windows.object[rows], mine, boxes))
