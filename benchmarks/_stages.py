@@ -37,7 +37,6 @@ def stages_of(model: TensorMask, images: list[Tensor]) -> dict[str, Callable[[],
         "candidates": lambda: candidates(logits, model.limits),
         "boxes": lambda: deltas_at(model.class_box_head, levels, windows),
         "suppression": lambda: suppress(found, boxes, len(tensors), model.limits),
-        "mask tower": lambda: model.mask_head.finest(levels[0], stem),
         "masks": lambda: window_masks(MaskTensors(model.mask_head, levels, stem), kept, grid),
         "run lengths": lambda: as_rles(kept[0], masks, size),
     }
