@@ -2,10 +2,10 @@
 
 Run `python benchmarks/bench_tensormask.py`; README.md describes the method. Both models have the
 same trunk, random weights, 80 classes, 1000 candidates and 100 detections. The stages of TensorMask
-are calls of their own; "classes" holds the class tower. In training, 128
-regions per image are positive in Mask R-CNN, which is what a trained proposal network fills its
-sample with; "mask_rcnn, first step" has those that random proposals give. Multiply-adds and bytes
-are counted along.
+are calls of their own; "classes" holds the class tower. In training, 128 regions per image are
+positive in Mask R-CNN, which is what a trained proposal network fills its sample with;
+"mask_rcnn, first step" has those that random proposals give. Multiply-adds and bytes are counted
+along.
 """
 
 from __future__ import annotations
