@@ -308,3 +308,12 @@ def test_objects_of_all_sizes_have_windows_in_the_small_model() -> None:
 
 def test_the_small_model_does_not_remember_the_scales_of_its_last_batches() -> None:
     assert [name for name, _ in instancefcn_small().named_buffers()] == []
+
+
+def test_scores_of_the_small_model_see_a_quarter_of_positives(objects: Any) -> None:
+    model = instancefcn_small()
+    target = objects([[30, 20, 64, 54]], (128, 128))
+    drawn = model.sampling.draw(model.grid((128, 128)), target)
+    positives = int((drawn.object == 0).sum())
+    assert positives > 0
+    assert len(drawn.window) == 4 * positives

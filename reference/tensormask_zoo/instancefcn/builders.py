@@ -20,7 +20,12 @@ from tensormask_zoo.instancefcn.window_sampling import WindowSampling
 SMALL_LAYERS: list[str | int] = [16, "M", 32, "M", 48, 48, "M", 64, 64, "M"]
 SMALL: dict[str, Any] = {
     "scales": {"factors": [1.5**n for n in (-2, -1, 0, 1, 2, 3)]},
-    "sampling": {"rule": {"positive_octaves": 0.3}},  # so that no size falls between two scales
+    "sampling": {
+        "rule": {"positive_octaves": 0.3},  # so that no size falls between two scales
+        # A small image has about 3 positives at a scale; among 256 windows scores ignore them.
+        "positive_share": 0.25,
+        "shortage": "fewer",
+    },
     "loss": {"soft_targets": True},  # an object is 9 nodes long: half a node at its edge matters
 }
 
