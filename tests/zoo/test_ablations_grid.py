@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tensormask_zoo.ablations.grid import BASE, CONTRASTS, LINES, READINGS, ROWS, Contrast
+from tensormask_zoo.ablations.grid import BASE, CONTRASTS, LINES, READINGS, ROWS, TABLES, Contrast
 from tensormask_zoo.models import tensormask_small_fpn
 
 PAPER = {(line.table, line.row): line.paper for line in LINES}
@@ -22,6 +22,13 @@ def test_lines_and_differences_are_of_rows_there_are() -> None:
     assert {line.row for line in LINES} == known
     assert all({contrast.row, *contrast.than} <= known for contrast in CONTRASTS)
     assert {row for row, _ in READINGS.values()} <= set(ROWS)
+
+
+def test_the_rows_of_the_tables_are_all_but_the_corrections() -> None:
+    assert set(ROWS) - set(TABLES) == {
+        "cells_2px", "border_padded", "nodes_drift", "binary_targets", "ambiguous_negative",
+        "centrality_4px", "as_published",
+    }  # fmt: skip
 
 
 def printed(contrast: Contrast) -> float:

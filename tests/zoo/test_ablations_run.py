@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tensormask_zoo.ablations import run as runs
+from tensormask_zoo.ablations.grid import TABLES
 from tensormask_zoo.ablations.run import Plan, results_of, run
 
 SCRIPT = Path(__file__).resolve().parents[2] / "reference" / "ablations.py"
@@ -49,6 +50,11 @@ def test_every_row_and_reading_has_a_result(finished: Path) -> None:
         "python reference/ablations.py --protocol joint --iterations 2 "
         "--config ablations/shapes --rows simple_natural bipyramid --data.image_size"
     )
+
+
+def test_the_rows_of_the_tables_are_named_together() -> None:
+    tables = plan(rows=TABLES)
+    assert " --rows tables " in tables.command(tables.rows)
 
 
 def test_what_is_finished_is_not_repeated(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml  # type: ignore[import-untyped]  # comes with jsonargparse, without stubs
 from tqdm import tqdm
 
-from tensormask_zoo.ablations.grid import BASE, READINGS, ROWS
+from tensormask_zoo.ablations.grid import BASE, READINGS, ROWS, TABLES
 from tensormask_zoo.ablations.joint import joint
 from tensormask_zoo.ablations.scores import COCO_SIZES_PX, MaskScores
 from tensormask_zoo.command_line import CONFIGS, ZooCLI, build
@@ -102,7 +102,8 @@ class Plan:
         parts = ["python reference/ablations.py", f"--protocol {self.protocol}"]
         parts += ["--{} {:g}".format(*budget), f"--config {self.config}"]
         if tuple(rows) != tuple(ROWS):
-            parts.append(f"--rows {' '.join(rows)}")
+            names = ("tables",) if tuple(rows) == TABLES else rows
+            parts.append(f"--rows {' '.join(names)}")
         if self.sizes_px:
             parts.append("--sizes {:g} {:g}".format(*self.sizes_px))
         return " ".join([*parts, *self.fields])
