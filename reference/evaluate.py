@@ -33,7 +33,7 @@ def main() -> None:
     cli.trainer.validate(cli.model, cli.datamodule, weights, verbose=False, weights_only=True)
     if not cli.trainer.is_global_zero:
         return
-    print(f"\n{len(cli.datamodule.val_set)} images\n{cli.model.results()}")
+    print(f"\n{len(cli.model.evaluator)} images\n{cli.model.results()}")
     if known.ceiling:
         print(f"\n{reference(cli)}")
     if not known.untrained:

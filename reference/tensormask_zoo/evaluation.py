@@ -89,6 +89,10 @@ class CocoEvaluator:
         self._max_detections = max_detections
         self.reset()
 
+    def __len__(self) -> int:
+        """Return how many images were added."""
+        return len(self._images)
+
     def reset(self) -> None:
         """Forget all images."""
         self._images: dict[int, EvaluatedImage] = {}

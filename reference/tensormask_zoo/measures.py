@@ -19,6 +19,9 @@ TABLED = ("AR@10", "AR@100", "AR@1000", "AUC", "ARS@100", "ARM@100", "ARL@100", 
 class Evaluator(Protocol):
     """Collects images, over all devices, and computes metrics."""
 
+    def __len__(self) -> int:
+        """Return how many images there are."""
+
     def reset(self) -> None:
         """Forget all images."""
 

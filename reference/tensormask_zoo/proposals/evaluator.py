@@ -44,6 +44,10 @@ class ProposalEvaluator:
         self._own_boxes = own_boxes
         self.reset()
 
+    def __len__(self) -> int:
+        """Return how many images were added."""
+        return len(self._images)
+
     def reset(self) -> None:
         """Forget all images."""
         self._images: dict[int, dict[str, Matches]] = {}
