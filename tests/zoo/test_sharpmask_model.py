@@ -225,6 +225,20 @@ def test_the_published_sharpmask_is_deepmask_ours_and_under_three_million_more()
     assert count == 17_333_121 + 2_757_821
 
 
+def test_refined_masks_of_the_small_one_depend_on_the_image_from_the_start() -> None:
+    for seed in range(20):
+        torch.manual_seed(seed)
+        refiner = sharpmask_small().refiner
+        maps = [
+            torch.rand(2, step.horizontal[0].in_channels, 6 * 2**i, 6 * 2**i)
+            for i, step in enumerate(refiner.steps)
+        ]
+        with torch.no_grad():
+            vectors = torch.rand(2, refiner.encode.in_channels)
+            masks = refiner(vectors, refiner.share(maps))
+        assert not masks[0].allclose(masks[1], rtol=0, atol=1e-6)
+
+
 def test_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="num_classes expects 1, got 5"):
         sharpmask_small(num_classes=5)
