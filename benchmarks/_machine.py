@@ -61,10 +61,12 @@ def cache_bytes(device: str) -> int:
 
 
 def available_cores() -> int:
-    """Return the cores that this process may run on, which bounds numba's threads."""
+    """Return the cores that this process may run on, as far as numba is allowed to use them."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, int(os.environ.get("NUMBA_NUM_THREADS", cores)))
 
 
 def commit() -> dict[str, Any] | None:
