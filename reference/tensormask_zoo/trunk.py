@@ -30,7 +30,7 @@ class SmallTrunk(nn.Module):
         stem: channels of the stem.
         widths: channels of each stage.
         blocks: basic blocks per stage.
-        stem_stride: 1 halves all strides.
+        stem_stride: 1 halves all strides, here and below.
         norm: makes the normalisation of that many channels.
 
     Returns:

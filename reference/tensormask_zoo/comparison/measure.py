@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sized
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -40,7 +41,7 @@ def measure(cli: ZooCLI, images: int | None = None) -> dict[str, Any]:
 
     seconds = []
     data = cli.datamodule.val_set
-    count = min(images or len(data), len(data))
+    count = _count(data, images)
     for image, target in tqdm(islice(data, count), detector.hparams["name"], count):
         start = time.perf_counter()
         proposals = propose(image)
@@ -70,10 +71,14 @@ def measure_windows(cli: ZooCLI, images: int | None = None) -> dict[str, Any]:
         images: as for :func:`measure`.
     """
     data = cli.datamodule.val_set
-    count = min(images or len(data), len(data))
+    count = _count(data, images)
     found = window_recall(target for _, target in islice(data, count))
     unknown = dict.fromkeys(ProposalEvaluator(boundary=True).compute())
     return {"images": count, "scores": unknown | {k: _percent(v) for k, v in found.items()}}
+
+
+def _count(data: Sized, images: int | None) -> int:
+    return min(images or len(data), len(data))
 
 
 def _percent(value: float) -> float | None:

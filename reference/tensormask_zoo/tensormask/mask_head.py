@@ -101,13 +101,8 @@ class MaskHead(nn.Module):
 
     def predict(self, features: Tensor, size: int, k: int) -> Masks:
         """Return the tensor (N, V/lam, U/lam, H, W) of level ``k`` and a window size."""
-        return self._tensor(self.cells[size](features), size, k)
-
-    def _tensor(self, values: Tensor, size: int, k: int) -> Masks:
-        """Say what the channels ``values`` (N, cells, H, W) of level ``k`` are."""
         units, _ = self.design.units(k)
-        u = self.coarse[size][1]
-        tensor = ops.from_channels(values, (values.shape[1] // u, u))
+        tensor = ops.from_channels(self.cells[size](features), self.coarse[size])
         return self.design.variant.representation(tensor, units.sigma_vu, units.sigma_hw)
 
     def masks(self, tensor: Masks, index: Tensor, k: int) -> Tensor:
