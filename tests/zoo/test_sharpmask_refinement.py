@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from tensormask_zoo.sharpmask import refinement
 from tensormask_zoo.sharpmask.design import RefinementDesign
+from tensormask_zoo.sharpmask.doubling import doubled
 from tensormask_zoo.sharpmask.refinement import Refinement, Refiner
 from tensormask_zoo.sharpmask.variants import sharpmask
 
@@ -43,6 +46,22 @@ def small_refiner(execution: Any = "refactored", **design: Any) -> Refiner:
     )
 
 
+def shape_of_doubled(x: Tensor) -> tuple[int, ...]:
+    return tuple(doubled(x, "bilinear").shape[1:])
+
+
+def refined_windows(refiner: Refiner) -> Tensor:
+    """Masks of four windows of one image: at its corners, and two that overlap."""
+    generator = torch.Generator().manual_seed(1)
+    maps = [
+        torch.rand(1, c, 9 * 2**i, 7 * 2**i, generator=generator) for i, c in enumerate((7, 5, 4))
+    ]
+    shared = [x[0] for x in refiner.share(maps)]
+    index = torch.tensor([[0, 0], [6, 4], [2, 3], [2, 4]])
+    masks: Tensor = refiner(torch.randn(4, 6, generator=generator), refiner.windows(shared, index))
+    return masks
+
+
 @pytest.mark.parametrize(("design", "parameters"), COUNTS)
 def test_refinement_has_the_published_parameters(design: dict[str, Any], parameters: int) -> None:
     with torch.device("meta"):
@@ -56,7 +75,7 @@ def test_encodings_have_the_published_shapes(form: Any) -> None:
     with torch.device("meta"):
         model = sharpmask(form=form)
         for step in model.refiner.steps:
-            step.register_forward_hook(lambda _, __, out: shapes.append(tuple(out.shape[1:])))
+            step.register_forward_hook(lambda _, __, out: shapes.append(shape_of_doubled(out)))
         masks, _ = model.eval().predict_patches(torch.zeros(1, 3, 192, 192))
     assert shapes == [(16, 20, 20), (8, 40, 40), (4, 80, 80), (2, 160, 160)]
     assert model.refiner.encode.out_channels == 32 * 10**2
@@ -66,43 +85,50 @@ def test_encodings_have_the_published_shapes(form: Any) -> None:
 @pytest.mark.parametrize("design", DESIGNS)
 @torch.no_grad()
 def test_refactored_and_concatenated_refinement_agree(design: dict[str, Any]) -> None:
-    refactored, concatenated = (small_refiner(e, **design) for e in ("refactored", "concatenated"))
-    concatenated.load_state_dict(refactored.state_dict())
-    maps = [torch.rand(1, c, 9 * 2**i, 7 * 2**i) for i, c in enumerate((7, 5, 4))]
-    index, vectors = torch.tensor([[0, 0], [6, 4], [2, 3], [2, 4]]), torch.randn(4, 6)
-    masks = []
-    for refiner in (refactored, concatenated):
-        shared = [x[0] for x in refiner.share(maps)]
-        masks.append(refiner(vectors, refiner.windows(shared, index)))
-    assert masks[0].shape == (4, 24, 24)
-    assert masks[0].std() > 1e-3
-    assert torch.allclose(*masks, atol=1e-5)
+    refiner = small_refiner(**design)
+    masks = refined_windows(refiner)
+    assert masks.shape == (4, 24, 24)
+    assert masks.std() > 1e-3
+    refiner.execution = "concatenated"
+    assert torch.allclose(masks, refined_windows(refiner), atol=1e-5)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_both_forms_teach_the_same(design: dict[str, Any]) -> None:
+    gradients = []
+    for execution in ("refactored", "concatenated"):
+        refiner = small_refiner(execution, **design)
+        refined_windows(refiner).square().mean().backward()
+        gradients.append({name: p.grad for name, p in refiner.named_parameters()})
+    for name, one in gradients[0].items():
+        assert one.abs().sum() > 0, name
+        assert torch.allclose(one, gradients[1][name], rtol=1e-3, atol=1e-6), name
+
+
+@torch.no_grad()
+def test_the_refactored_form_makes_no_doubled_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("doubled")
+
+    monkeypatch.setattr(refinement, "doubled", refuse)
+    refined_windows(small_refiner())
+    with pytest.raises(AssertionError, match="doubled"):
+        refined_windows(small_refiner("concatenated"))
 
 
 @torch.no_grad()
 def test_a_module_is_the_papers_equation() -> None:
     torch.manual_seed(0)
     design = RefinementDesign(k=4, border="zeros")
-    module = Refinement(5, hidden=6, encoding=4, out=2, design=design)
+    module = Refinement(5, hidden=6, encoding=4, out=2, design=design, first=True)
     features, mask = torch.rand(1, 5, 6, 6), torch.rand(1, 4, 6, 6)
     first, second = module.horizontal[0], module.horizontal[2]
     skip = F.conv2d(features, first.weight, first.bias, padding=1).relu()
     skip = F.conv2d(skip, second.weight, second.bias, padding=1).relu()
     weight = torch.cat([module.of_mask.weight, module.of_skip.weight], dim=1)
     both = F.conv2d(torch.cat([mask, skip], dim=1), weight, module.of_mask.bias, padding=1)
-    expected = F.interpolate(both.relu(), scale_factor=2, mode="bilinear")
     found = module(mask, module.share(features, "refactored"), "refactored")
-    assert torch.allclose(found, expected, atol=1e-5)
-
-
-@torch.no_grad()
-def test_nearest_upsampling_repeats_cells() -> None:
-    module = Refinement(
-        5, hidden=6, encoding=4, out=2, design=RefinementDesign(k=4, upsample="nearest")
-    )
-    shared = module.share(torch.rand(1, 5, 6, 6), "refactored")
-    found = module(torch.rand(1, 4, 6, 6), shared, "refactored")
-    assert torch.equal(found[..., ::2, ::2], found[..., 1::2, 1::2])
+    assert torch.allclose(found, both.relu(), atol=1e-5)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tensormask_zoo.deepmask.padding import BORDERS, Border
+from tensormask_zoo.sharpmask.doubling import Upsample
 
 HIDDEN = 64  # channels between the two convolutions that reduce the trunk's features
 HIDDEN_LAST = 32  # the released code's, in the finest module
@@ -33,7 +34,7 @@ class RefinementDesign:
     k: int = 32
     schedule: Literal["a", "b"] = "b"
     form: Literal["paper", "code"] = "paper"
-    upsample: Literal["bilinear", "nearest"] = "bilinear"
+    upsample: Upsample = "bilinear"
     border: Border = "symmetric"
 
     def __post_init__(self) -> None:

@@ -11,6 +11,12 @@ from torch import Tensor, nn
 
 from tensormask_zoo.deepmask.padding import Border, pad_border, with_border
 from tensormask_zoo.sharpmask.design import RefinementDesign
+from tensormask_zoo.sharpmask.doubling import (
+    Upsample,
+    channels_last,
+    convolve_doubled,
+    doubled,
+)
 from tensormask_zoo.sharpmask.window_crops import crop_windows
 
 Execution = Literal["refactored", "concatenated"]
@@ -23,8 +29,9 @@ class Refinement(nn.Module):
 
     A convolution of two maps in a row is the sum of one each (SharpMask, Figure 7): "refactored"
     does that of S once per image, for all windows that show it; "concatenated" does both per
-    window. They agree to rounding, because a window's S continues with the image around it either
-    way, while its M, which ends with the window, is padded.
+    window. M alone is a doubled map, so that "refactored" also reads it without making it, see
+    :func:`convolve_doubled`. They agree to rounding, because a window's S continues with the image
+    around it either way, while its M, which ends with the window, is padded.
 
     Args:
         features: channels of the trunk's map.
@@ -32,20 +39,30 @@ class Refinement(nn.Module):
         encoding: channels k_m of M, which are also those k_s of S.
         out: channels of M'.
         design: form, upsampling and border.
+        first: whether no module came before, so that M needs no doubling.
     """
 
+    vertical: Any  # a Sequential, whose layers a type checker cannot see
+
     def __init__(
-        self, features: int, *, hidden: int, encoding: int, out: int, design: RefinementDesign
+        self,
+        features: int,
+        *,
+        hidden: int,
+        encoding: int,
+        out: int,
+        design: RefinementDesign,
+        first: bool = False,
     ) -> None:
         super().__init__()
         code = design.form == "code"
         self.border: Border = design.border
-        self.upsample = design.upsample
+        self.doubling: Upsample | None = None if first else design.upsample
         horizontal = nn.Sequential(
             nn.Conv2d(features, hidden, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(hidden, encoding, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
         self.horizontal = with_border(horizontal, design.border)
         vertical = [nn.Conv2d(encoding, encoding, 3, padding=1), nn.ReLU()] if code else []
@@ -59,19 +76,35 @@ class Refinement(nn.Module):
         The share of M' that S has, or S itself with a ring of one cell around it.
         """
         skip = pad_border(self.horizontal(features), RING, self.border)
-        if execution == "refactored":
-            skip = self.of_skip(_channels_last(skip)).contiguous()
-        return skip
+        return self.of_skip(channels_last(skip)) if execution == "refactored" else skip
 
     def forward(self, mask: Tensor, shared: Tensor, execution: Execution) -> Tensor:
-        """Return M' (K, out, 2h, 2w) of masks (K, k_m, h, w) and what is shared under them."""
-        padded = pad_border(self.vertical(mask), RING, self.border)
+        """Return M' before it is doubled, which is left to whoever reads it.
+
+        Args:
+            mask: (K, k_m, h / 2, w / 2) of the module before, or (K, k_m, h, w) in the first one.
+            shared: (K, C, h, w) under these windows, with the ring that it was given.
+            execution: as ``shared`` was made for.
+
+        Returns:
+            (K, out, h, w).
+        """
         if execution == "refactored":
-            merged = self.of_mask(_channels_last(padded)) + shared
+            merged = self._of_mask_alone(mask) + shared
         else:
+            mask = mask if self.doubling is None else doubled(mask, self.doubling)
+            padded = pad_border(self.vertical(mask), RING, self.border)
             both = torch.cat([padded, shared], dim=1)
-            merged = F.conv2d(_channels_last(both), *self._of_both())
-        return self._twice(merged.relu().contiguous())  # enlarging prefers the rows together
+            merged = F.conv2d(channels_last(both), *self._of_both())
+        return merged.relu_()
+
+    def _of_mask_alone(self, mask: Tensor) -> Tensor:
+        """Return the share of M' that M has."""
+        doubling = self.doubling
+        if len(self.vertical):
+            mask = convolve(mask, self.vertical[0], doubling, self.border).relu_()
+            doubling = None
+        return convolve(mask, self.of_mask, doubling, self.border)
 
     def _of_both(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias of the one convolution of M and S in a row."""
@@ -79,11 +112,6 @@ class Refinement(nn.Module):
         if bias is not None and self.of_skip.bias is not None:
             bias = bias + self.of_skip.bias
         return torch.cat([self.of_mask.weight, self.of_skip.weight], dim=1), bias
-
-    def _twice(self, x: Tensor) -> Tensor:
-        if self.upsample == "nearest":
-            return F.interpolate(x, scale_factor=2, mode="nearest")
-        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class Refiner(nn.Module):
@@ -101,6 +129,7 @@ class Refiner(nn.Module):
     """
 
     steps: Any  # a ModuleList of Refinement, whose methods a type checker cannot see
+    final: Any  # a Sequential, whose layers it cannot see
 
     def __init__(
         self,
@@ -115,6 +144,8 @@ class Refiner(nn.Module):
         if execution not in EXECUTIONS:
             raise ValueError(f"execution expects one of {', '.join(EXECUTIONS)}, got {execution!r}")
         self.kernel, self.execution = kernel, execution
+        self.border: Border = design.border
+        self.doubling: Upsample = design.upsample
         encodings = design.encodings(len(widths))
         self.encode = nn.Conv2d(vector, encodings[0] * kernel**2, 1)
         self.steps = nn.ModuleList(
@@ -124,6 +155,7 @@ class Refiner(nn.Module):
                 encoding=encodings[i],
                 out=encodings[i + 1],
                 design=design,
+                first=i == 0,
             )
             for i, features in enumerate(widths)
         )
@@ -161,13 +193,19 @@ class Refiner(nn.Module):
         mask = F.linear(vectors, weight, bias).reshape(len(vectors), -1, side, side)
         for step, shared in zip(self.steps, windows, strict=True):
             mask = step(mask, shared, self.execution)
-        logits: Tensor = self.final(_channels_last(mask))
-        return logits[:, 0]
+        return self._last(mask)[:, 0]
+
+    def _last(self, mask: Tensor) -> Tensor:
+        """Return the logits (K, 1, V, U) of the last module's M', still to be doubled."""
+        if self.execution == "refactored":
+            return convolve(mask, self.final[0], self.doubling, self.border)
+        logits: Tensor = self.final(channels_last(doubled(mask, self.doubling)))
+        return logits
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    """Lay maps out so that a convolution of fewer than 16 channels takes them as they are.
-
-    On CPUs it would otherwise copy them to blocks of 16 channels, most of them zeros.
-    """
-    return x.contiguous(memory_format=torch.channels_last)
+def convolve(x: Tensor, conv: nn.Conv2d, doubling: Upsample | None, border: Border) -> Tensor:
+    """Convolve a map (N, C, H, W), or the map that it gives when doubled, by 3x3."""
+    if doubling is not None and border == "symmetric":  # whose edge stays an edge when doubled
+        return convolve_doubled(x, conv.weight, conv.bias, doubling)
+    x = x if doubling is None else doubled(x, doubling)
+    return F.conv2d(channels_last(pad_border(x, RING, border)), conv.weight, conv.bias)

@@ -15,7 +15,7 @@ def crop_windows(x: Tensor, index: Tensor, *, side: int, step: int) -> Tensor:
         step: cells of the map from one window to the next.
 
     Returns:
-        (K, C, side, side), copies.
+        (K, C, side, side), copies, laid out in memory as ``x`` is.
 
     Example:
         >>> import torch
@@ -24,4 +24,6 @@ def crop_windows(x: Tensor, index: Tensor, *, side: int, step: int) -> Tensor:
         [[[[8.0, 9.0], [12.0, 13.0]]]]
     """
     windows = x.unfold(1, side, step).unfold(2, side, step)  # (C, H', W', side, side), a view
+    if x.stride(0) == 1:  # channels last: copied in runs of them
+        return windows.permute(1, 2, 3, 4, 0)[index[:, 0], index[:, 1]].permute(0, 3, 1, 2)
     return windows.permute(1, 2, 0, 3, 4)[index[:, 0], index[:, 1]]
