@@ -55,7 +55,7 @@ def transform_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
     longest = max(plan.grid_in[1] + 2, whole_stride(plan) * plan.grid_out[1])
     chunk = max(1, min(_PLANE_BYTES // (dtype.itemsize * group * longest), nodes))
     pad = finite(plan.pad_value, dtype)
-    kernel, columns, buffers = _transform_columns(plan, dtype, group * chunk, chunk)
+    kernel, columns, buffers = _transform_columns(plan, dtype, group * chunk)
     tasks = (len(rows.run) - 1) * -(-nodes // chunk)
     return Work(kernel, tasks, (chunk, pad, _input_rows(plan, rows, pad), columns), buffers)
 
@@ -85,7 +85,7 @@ def finite(pad_value: float, dtype: np.dtype[Any]) -> Any:
     return dtype.type(pad_value if np.isfinite(pad_value) else 0.0)
 
 
-def _transform_columns(plan: Plan, dtype: np.dtype[Any], plane: int, chunk: int) -> Any:
+def _transform_columns(plan: Plan, dtype: np.dtype[Any], plane: int) -> Any:
     """Return kernel, tables and buffers for the kind of columns; a plane has ``plane`` rows."""
     pad, width = finite(plan.pad_value, dtype), plan.grid_in[1]
     if whole_stride(plan) == 1:
@@ -96,14 +96,17 @@ def _transform_columns(plan: Plan, dtype: np.dtype[Any], plane: int, chunk: int)
         tables: Any = (*shifted, span, _cells(blend.start, blend.source), _inside(span))
         return _transform.transform_shifted, tables, lambda: np.empty(2 * plane * width, dtype)
     if _has_runs(plan, dtype):
-        runs, total = _strided_runs(plan, dtype), whole_stride(plan) * plan.grid_out[1]
+        runs, stride = _strided_runs(plan, dtype), whole_stride(plan)
+        total = stride * plan.grid_out[1]
         bounds = _bounds(runs, total, width)
         read = (runs.u, runs.cell, runs.node, runs.share, _weights(runs, plan), bounds)
-        extent = (2 * plane + 1) * _transform.row_pitch(width)
+        # Blocks of nodes may begin and end outside, by as much as any cell does.
+        margin = (int(np.abs(runs.node).max()) + total + 2 * LINE) // LINE * LINE
+        extent = 2 * (plane * _transform.row_pitch(width) + margin) + _transform.row_pitch(width)
         return (
             _transform.transform_runs,
-            (*read, _inside_runs(runs, bounds)),
-            lambda: (aligned(extent, pad), aligned(chunk * total, pad)),
+            (stride, margin, *read, _inside_runs(runs, bounds)),
+            lambda: aligned(extent, pad),
         )
     blend, _ = pairs_of(plan, dtype)
     cell, node = np.divmod(blend.source, width)

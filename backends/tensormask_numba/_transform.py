@@ -13,7 +13,8 @@ from __future__ import annotations
 from numba import njit, uintp
 
 from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, blend_shifted, fill
-from tensormask_numba._registers import prefetch, prefetch_for_writing, transpose
+from tensormask_numba._phases import blend_phases
+from tensormask_numba._registers import prefetch, prefetch_for_writing
 
 
 @njit(**INLINE)
@@ -91,26 +92,6 @@ def transform_shifted(
 
 
 @njit(**INLINE)
-def _blend_nodes(target, to, total, source, low, high, weight, at, bounds, share, pad):
-    """Write what a run's cells read at each t, from the rows ``low`` and ``high`` of its cells."""
-    lo, hi = bounds
-    fill(target, to, to + lo, pad)
-    fill(target, to + hi, to + total, pad)
-    one = uintp(1)
-    t0, w0, w1 = uintp(to + lo), uintp(at + lo), uintp(at + total + 2 + lo)
-    a, b = uintp(low + lo), uintp(high + lo)
-    s0, s1 = share
-    if s1 == 0:
-        for t in range(uintp(hi - lo)):
-            target[t0 + t] = weight[w0 + t] * source[a + t] + weight[w1 + t] * source[b + t]
-    else:
-        for t in range(uintp(hi - lo)):
-            target[t0 + t] = weight[w0 + t] * (
-                s0 * source[a + t] + s1 * source[a + one + t]
-            ) + weight[w1 + t] * (s0 * source[b + t] + s1 * source[b + one + t])
-
-
-@njit(**INLINE)
 def _fetch_rows(x, lift, width, offset, begin, end):
     """Fetch rows that will be blended. Every other one: their neighbours are fetched for others."""
     for e in range(begin, end, 2):
@@ -118,32 +99,27 @@ def _fetch_rows(x, lift, width, offset, begin, end):
 
 
 @njit(**INLINE)
-def _begin_cells(out, to, count, step, edges, pad):
-    """Pad ``count`` cells' nodes but for those from y_first to y_last, and fetch these."""
-    first, y_first, y_last, last = edges
-    for at in range(to, to + count * step, step):
-        fill(out, at + first, at + y_first, pad)
-        prefetch_for_writing(out, at + y_first, at + y_last)
-        fill(out, at + y_last, at + last, pad)
+def _fetch_cells(out, at, step, count, done, width):
+    """Fetch the cache lines of ``count`` cells that begin in the row after ``done`` samples."""
+    begin = -(-done // LINE) * LINE
+    for to in range(at, at + count * step, step):
+        prefetch_for_writing(out, to + begin, to + done + width)
 
 
 @njit(**KERNEL)
-def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, buffers, begin, end):
+def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, planes, begin, end):
     """Do tasks of plans whose cells read consecutive nodes, each with a stride.
 
-    All nodes that a run's cells read are consecutive: they are blended as one row, (W_out, s),
-    whose transpose are rows of the output.
+    While a cell is written, what comes after it is fetched, row by row: all at once would take as
+    long as the wait for it.
     """
     V, U, H, W = extents_in
     V_out, U_out, H_out, W_out = extents_out
     (row_start, row_offset, _, _), run, _, reach = rows
-    first_u, cell, node, share, weight, bounds, inside = columns
-    planes, row = buffers
-    pitch, total = row_pitch(W), len(row) // chunk
-    runs, chunks = len(run) - 1, -(-H_out // chunk)
-    plane = (len(planes) - pitch) // 2
-    stride = total // W_out
-    step = H_out * W_out
+    stride, margin, first_u, cell, node, share, weight, bounds, inside = columns
+    runs, chunks, pitch = len(run) - 1, -(-H_out // chunk), row_pitch(W)
+    plane = (len(planes) - pitch - 2 * margin) // 2
+    step, frame = H_out * W_out, uintp(stride * W_out + 2)
     for number in range(begin, end):
         n, rest = divmod(number, runs * chunks)
         part, k = divmod(rest, runs)
@@ -159,32 +135,39 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, b
             if not inside[0] <= u < inside[1]:
                 continue
             needed = cell[r, 0] + 1 if cell[r, 1] == U else cell[r, 1] + 1
-            _blend_rows(x, extents, n, (ready, needed), rows, task, planes, plane, pitch, LINE)
+            _blend_rows(x, extents, n, (ready, needed), rows, task, planes, plane, pitch, margin)
             ready = max(ready, needed)
             low, high = (cell[r, 0] & 1) * plane, (cell[r, 1] & 1) * plane
+            w = uintp(2 * r) * frame + uintp(1)
+            span = (uintp(W_out), bounds[r, 0], bounds[r, 1])
             for v in range(run[k], run[k + 1]):
                 y_first, y_last = max(reach[v, 0], first), min(reach[v, 1], last)
                 if y_first >= y_last:
                     continue
                 to = ((n * V_out + v) * U_out + u) * step
-                edges = (first * W_out, y_first * W_out, y_last * W_out, last * W_out)
-                _begin_cells(out, to, length, step, edges, pad)
+                for cells in range(to, to + length * step, step):
+                    fill(out, cells + first * W_out, cells + y_first * W_out, pad)
+                    fill(out, cells + y_last * W_out, cells + last * W_out, pad)
+                ahead = to + U_out * step
+                if v + 1 == run[k + 1]:
+                    ahead = ((n * V_out + run[k]) * U_out + first_u[r + 1]) * step
                 for y in range(y_first, y_last):
                     if ready < U:  # of the input cell that comes next
                         lift, pair = (n * V * U + ready) * H * W, v * H_out + y
                         _fetch_rows(x, lift, W, row_offset, row_start[pair], row_start[pair + 1])
-                    at = ((v - run[k]) * chunk + y - first) * pitch + node[r] + LINE
-                    _blend_nodes(
-                        row, (y - y_first) * total, total, planes,
-                        2 * plane + node[r] + LINE if cell[r, 0] == U else low + at,
-                        2 * plane + node[r] + LINE if cell[r, 1] == U else high + at,
-                        weight, 2 * r * (total + 2) + 1, (bounds[r, 0], bounds[r, 1]),
-                        (share[r, 0], share[r, 1]), pad,
+                    done = (y - y_first) * W_out
+                    _fetch_cells(out, ahead + y_first * W_out, step, length, done, W_out)
+                    at = ((v - run[k]) * chunk + y - first) * pitch
+                    source = (
+                        uintp(margin + node[r] + (2 * plane if cell[r, 0] == U else low + at)),
+                        uintp(margin + node[r] + (2 * plane if cell[r, 1] == U else high + at)),
+                        uintp(stride), w, w + frame,
                     )  # fmt: skip
-                transpose(
-                    row, uintp(0), uintp(stride), out, uintp(to + y_first * W_out), uintp(step),
-                    uintp(length), uintp((y_last - y_first) * W_out),
-                )  # fmt: skip
+                    blend_phases(
+                        (out, planes, weight),
+                        (uintp(to + y * W_out), uintp(step), uintp(length)), source,
+                        (share[r, 0], share[r, 1], pad), span,
+                    )  # fmt: skip
 
 
 @njit(**KERNEL)

@@ -84,6 +84,20 @@ def test_each_kernel_agrees_at_the_sizes_of_networks(
         np.testing.assert_allclose(array, expected[function], rtol, scale * atol, err_msg=function)
 
 
+@pytest.mark.parametrize("lam", [2, 3, 4, 5, 8, 9, 16])
+@pytest.mark.parametrize("nodes", [3, 5, 8, 19], ids="{} nodes".format)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cells_with_a_stride_agree_in_blocks_of_every_kind(
+    lam: int, nodes: int, dtype: str
+) -> None:
+    shape = (2, 9, 2 * lam, lam * nodes - lam // 2)
+    plan = make_plan(shape, Units(lam, 1), Units(1, lam), 1, pad_value=-6.0)
+    x = values(2, *shape).astype(dtype)
+    rtol, atol = TOLERANCES[dtype]
+    expected = REFERENCE.transform(x, plan)
+    np.testing.assert_allclose(BACKEND.transform(x, plan), expected, rtol=rtol, atol=atol)
+
+
 @pytest.mark.parametrize("name", PLANS)
 def test_results_are_bit_identical_on_any_number_of_threads(
     name: str, monkeypatch: pytest.MonkeyPatch
