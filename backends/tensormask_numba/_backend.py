@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from tensormask_numba._threads import run_in_threads
 from tensormask_numba._window_copies import add_copies, copy_windows
 from tensormask_numba._window_plans import between_cells, window_copies, window_runs
 from tensormask_numba._window_runs import add_runs, read_runs
-from tensormask_numba._windows import add_windows, read_windows
+from tensormask_numba._windows import add_windows, first_outside, read_windows
 
 Array = NDArray[Any]
 
 _WORTH_THREADS = 1 << 16  # samples, below which starting a thread takes longer than it saves
+_COPIED = 16  # times as many samples where they are only copied
+_COMPUTABLE = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class NumbaBackend:
@@ -81,23 +83,18 @@ class NumbaBackend:
         """Return the windows (K, *plan.window_out) at ``index`` (K, 3)."""
         if not isinstance(x, np.ndarray):
             return self._device(x).windows(x, plan, index)
-        _check_batch(index, x.shape[0])
+        places = _checked_index(index, x.shape[0])
         if not x.size:
             return np.full((len(index), *plan.window_out), plan.pad_value, x.dtype)
-        out = self._read_windows(_computable(x), plan, index.astype(np.int64, order="C"))
+        out = self._read_windows(_computable(x), plan, places)
         return out.astype(x.dtype, copy=False)
 
     def windows_adjoint(self, g: Any, plan: Plan, index: Any, batch: int) -> Any:
         """Return the adjoint (batch, *plan.shape_in) at ``g`` (K, *plan.window_out)."""
         if not isinstance(g, np.ndarray):
             return self._device(g).windows_adjoint(g, plan, index, batch)
-        _check_batch(index, batch)
-        places = index.astype(np.int64, order="C")
-        values = g
-        if batch > 1 and (np.diff(places[:, 0]) < 0).any():
-            order = np.argsort(places[:, 0], kind="stable")
-            values, places = g[order], places[order]
-        out = self._add_windows(_computable(values), plan, places, batch)
+        places = _checked_index(index, batch)
+        out = self._add_windows(_computable(g), plan, places, batch)
         return out.astype(g.dtype, copy=False)
 
     def _dense(self, x: Array, shape: tuple[int, ...], work: Work, plan: Plan) -> Array:
@@ -116,18 +113,17 @@ class NumbaBackend:
     def _read_windows(self, x: Array, plan: Plan, index: Array) -> Array:
         """Return the windows at ``index`` of a contiguous array."""
         out = np.empty((len(index), *plan.window_out), x.dtype)
-        copies, pad = window_copies(plan), x.dtype.type(plan.pad_value)
+        flat, windows, pad = x.reshape(-1), out.reshape(-1), x.dtype.type(plan.pad_value)
+        if copies := window_copies(plan):
+            copy = partial(copy_windows, flat, windows, index, copies, pad)
+            self._run(copy, len(index), out.size // _COPIED)
+            return out
         runs = window_runs(plan, x.dtype) if np.isfinite(plan.pad_value) else None
 
         def read(begin: int, end: int) -> None:
-            flat = x.reshape(-1)
-            if copies:
-                copy_windows(
-                    flat, out.reshape(-1), plan.shape_in, index, tuple(copies), pad, begin, end
-                )
-            elif runs:
+            if runs:
                 arguments = (index, runs.rows, runs.columns, runs.buffers(pad), pad)
-                read_runs(flat, out.reshape(-1), plan.shape_in, *arguments, begin, end)
+                read_runs(flat, windows, plan.shape_in, *arguments, begin, end)
             else:
                 sides = (between_cells(plan, 0), between_cells(plan, 1))
                 read_windows(
@@ -138,19 +134,20 @@ class NumbaBackend:
         return out
 
     def _add_windows(self, g: Array, plan: Plan, index: Array, batch: int) -> Array:
-        """Return the adjoint at contiguous windows that are sorted by image."""
+        """Return the adjoint at contiguous windows."""
         out = np.zeros((batch, *plan.shape_in), g.dtype)
         if not out.size or not g.size:
             return out
-        starts = np.searchsorted(index[:, 0], np.arange(batch + 1))
-        copies, runs = window_copies(plan), window_runs(plan, g.dtype)
+        flat, tasks = out.reshape(-1), batch * plan.window_in[0]
+        if copies := window_copies(plan):
+            add_back = partial(add_copies, g.reshape(-1), flat, index, copies)
+            self._run(add_back, tasks, g.size // _COPIED)
+            return out
+        g, index, starts = _by_image(g, index, batch)
+        runs = window_runs(plan, g.dtype)
 
         def add(begin: int, end: int) -> None:
-            flat = out.reshape(-1)
-            if copies:
-                tables = tuple(copies)
-                add_copies(g.reshape(-1), flat, plan.shape_in, index, starts, tables, begin, end)
-            elif runs:
+            if runs:
                 arguments = (index, starts, runs.rows, runs.columns, runs.buffers(), runs.readers)
                 add_runs(g.reshape(-1), flat, plan.shape_in, *arguments, begin, end)
             else:
@@ -159,14 +156,24 @@ class NumbaBackend:
                     g, plan.shape_in, index, starts, *sides, plan.node_map, flat, begin, end
                 )
 
-        self._run(add, batch * plan.window_in[0], g.size)
+        self._run(add, tasks, g.size)
         return out
+
+
+def _by_image(g: Array, index: Array, batch: int) -> tuple[Array, Array, Array]:
+    """Return windows sorted by image, and (batch + 1,) where those of each image begin."""
+    if batch > 1 and (np.diff(index[:, 0]) < 0).any():
+        order = np.argsort(index[:, 0], kind="stable")
+        g, index = g[order], index[order]
+    return g, index, np.searchsorted(index[:, 0], np.arange(batch + 1))
 
 
 def _computable(x: Array) -> Array:
     """Return a contiguous array of float32, or of float64 if it is one."""
+    if x.dtype in _COMPUTABLE and x.flags.c_contiguous:
+        return x
     dtype = np.result_type(x.dtype, np.float32)
-    if dtype not in (np.float32, np.float64):
+    if dtype not in _COMPUTABLE:
         raise TypeError(
             "the numba backend takes float16, bfloat16, float32 and float64, got "
             f"{x.dtype}; convert it, e.g. x.astype(numpy.float64)"
@@ -183,11 +190,14 @@ def _outside(plan: Plan) -> Array:
     return ~inside
 
 
-def _check_batch(index: Array, batch: int) -> None:
-    images = index[:, 0]
-    if len(images) and (images.min() < 0 or images.max() >= batch):
-        wrong = np.flatnonzero((images < 0) | (images >= batch))
+def _checked_index(index: Array, batch: int) -> Array:
+    """Return ``index`` (K, 3) as the kernels read it, of images that exist."""
+    if index.dtype != np.int64 or not index.flags.carray:
+        index = index.astype(np.int64, order="C")
+    wrong = first_outside(index, batch)
+    if wrong >= 0:
         raise IndexError(
-            f"index expects batch indices in [0, {batch}), got {index[wrong[0], 0]} in row "
-            f"{wrong[0]}; only y and x may lie outside"
+            f"index expects batch indices in [0, {batch}), got {index[wrong, 0]} in row {wrong}; "
+            "only y and x may lie outside"
         )
+    return index

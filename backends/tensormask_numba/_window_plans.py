@@ -19,22 +19,26 @@ class WindowCopies(NamedTuple):
     """The tables of plans where every cell of a window is one sample of the input.
 
     Attributes:
+        extents: (V, U, H, W) of the input.
         stride: input nodes from one output node to the next.
         rows: (V_out,) the nodes that the rows of the window at node 0 read, in order.
         columns: (U_out,) the nodes that its columns read, in order.
         inside: (2,) the first and the last + 1 of the columns that read any input cell u.
         readers: (V + 1,) the first row that reads each input cell v, and the last + 1 of all.
-        offset: (V_out * U_out,) samples from the window's node, in cell (0, 0), to those read.
-        ends: those of them with which the columns that read a cell u begin and end, of each row.
+        down: (V_out,) samples from the window's node, in cell (0, 0), to those that rows read.
+        across: (U_out,) how many more it is to those that columns read.
+        runs: (R + 1,) where columns begin that read samples which follow each other.
     """
 
+    extents: tuple[int, int, int, int]
     stride: int
     rows: Array
     columns: Array
     inside: Array
     readers: Array
-    offset: Array
-    ends: Array
+    down: Array
+    across: Array
+    runs: Array
 
 
 class WindowRuns(NamedTuple):
@@ -67,12 +71,11 @@ def window_copies(plan: Plan) -> WindowCopies | None:
         return None
     v, u = (_cells_read(plan, axis) for axis in range(2))
     V, U, H, W = plan.shape_in
-    offset = (((v * U * H + rows) * W)[:, None] + u * H * W + columns).astype(np.uintp)
-    change = np.diff(u) != 0
-    ends = offset[:, np.append(True, change) | np.append(change, True)]
+    across = u * H * W + columns
+    runs = np.flatnonzero(np.append(np.diff(across, prepend=across[0]) != 1, True))
     return WindowCopies(
-        whole_stride(plan), rows, columns, np.searchsorted(u, (0, U)),
-        np.searchsorted(v, np.arange(V + 1)), offset.ravel(), ends.ravel(),
+        plan.shape_in, whole_stride(plan), rows, columns, np.searchsorted(u, (0, U)),
+        np.searchsorted(v, np.arange(V + 1)), (v * U * H + rows) * W, across, runs,
     )  # fmt: skip
 
 

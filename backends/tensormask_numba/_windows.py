@@ -10,6 +10,15 @@ from tensormask_numba._blend import INLINE, KERNEL
 _OPTIONS = KERNEL | {"_nrt": True}  # they allocate tables, and rows are not short
 
 
+@njit(**KERNEL)
+def first_outside(index, batch):
+    """Return the first window of an image that does not exist, or -1."""
+    for k in range(len(index)):
+        if not 0 <= index[k, 0] < batch:
+            return k
+    return -1
+
+
 @njit(**INLINE)
 def node_of(i, count, node, node_map):
     """Return the lower node that cell ``i`` of ``count`` reads, and how far beyond it: [0, 1)."""
