@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from tensormask_zoo.sharpmask.doubling import convolve_doubled, doubled, ringed
-from tensormask_zoo.sharpmask.window_crops import crop_windows
+from tensormask_zoo.sharpmask.window_crops import box_around, crop_windows
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +61,11 @@ def test_crops_are_laid_out_as_their_map() -> None:
     assert torch.equal(one, other)
     assert one.is_contiguous()
     assert other.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_windows_keep_their_place_in_the_box_around_them() -> None:
+    x, index = torch.rand(2, 12, 14), torch.tensor([[3, 1], [2, 4], [4, 2]])
+    box = box_around(x, index, side=3, step=2)
+    assert torch.equal(box, x[:, 4:11, 2:11])
+    found = crop_windows(box, index - index.amin(0), side=3, step=2)
+    assert torch.equal(found, crop_windows(x, index, side=3, step=2))

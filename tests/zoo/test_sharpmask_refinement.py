@@ -38,6 +38,9 @@ DESIGNS = [
 ]
 
 
+CORNERS_AND_OVERLAP = torch.tensor([[0, 0], [6, 4], [2, 3], [2, 4]])
+
+
 def small_refiner(execution: Any = "refactored", **design: Any) -> Refiner:
     torch.manual_seed(0)
     given: dict[str, Any] = {"k": 8} | design
@@ -50,16 +53,15 @@ def shape_of_doubled(x: Tensor) -> tuple[int, ...]:
     return tuple(doubled(x, "bilinear").shape[1:])
 
 
-def refined_windows(refiner: Refiner) -> Tensor:
-    """Masks of four windows of one image: at its corners, and two that overlap."""
+def refined_windows(refiner: Refiner, index: Tensor = CORNERS_AND_OVERLAP) -> Tensor:
+    """Masks of windows of one image."""
     generator = torch.Generator().manual_seed(1)
     maps = [
         torch.rand(1, c, 9 * 2**i, 7 * 2**i, generator=generator) for i, c in enumerate((7, 5, 4))
     ]
-    shared = [x[0] for x in refiner.share(maps)]
-    index = torch.tensor([[0, 0], [6, 4], [2, 3], [2, 4]])
-    masks: Tensor = refiner(torch.randn(4, 6, generator=generator), refiner.windows(shared, index))
-    return masks
+    skips = [x[0] for x in refiner.skips(maps)]
+    vectors = torch.randn(len(index), 6, generator=generator)
+    return refiner.masks(vectors, skips, index, at_once=3)
 
 
 @pytest.mark.parametrize(("design", "parameters"), COUNTS)
@@ -105,6 +107,17 @@ def test_both_forms_teach_the_same(design: dict[str, Any]) -> None:
         assert torch.allclose(one, gradients[1][name], rtol=1e-3, atol=1e-6), name
 
 
+@pytest.mark.parametrize("execution", ["refactored", "concatenated"])
+@torch.no_grad()
+def test_a_mask_does_not_depend_on_the_windows_beside_it(execution: Any) -> None:
+    refiner = small_refiner(execution)
+    refiner.encode.weight.zero_()  # the vectors differ
+    together = refined_windows(refiner)
+    alone = [refined_windows(refiner, index[None]) for index in CORNERS_AND_OVERLAP]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-6)
+    assert together.std(0).max() > 1e-3
+
+
 @torch.no_grad()
 def test_the_refactored_form_makes_no_doubled_map(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
@@ -127,20 +140,18 @@ def test_a_module_is_the_papers_equation() -> None:
     skip = F.conv2d(skip, second.weight, second.bias, padding=1).relu()
     weight = torch.cat([module.of_mask.weight, module.of_skip.weight], dim=1)
     both = F.conv2d(torch.cat([mask, skip], dim=1), weight, module.of_mask.bias, padding=1)
-    found = module(mask, module.share(features, "refactored"), "refactored")
+    shared = module.share(module.skip(features), "refactored")
+    found = module(mask, shared, "refactored")
     assert torch.allclose(found, both.relu(), atol=1e-5)
 
 
 @torch.no_grad()
-def test_skip_features_are_computed_once_for_all_windows() -> None:
-    refiner, calls = small_refiner(), []
+def test_skip_features_are_merged_once_in_the_box_around_the_windows() -> None:
+    refiner, shapes = small_refiner(), []
     for step in refiner.steps:
-        step.of_skip.register_forward_hook(lambda _, inputs, __: calls.append(len(inputs[0])))
-    maps = [torch.rand(1, c, 9 * 2**i, 7 * 2**i) for i, c in enumerate((7, 5, 4))]
-    shared = [x[0] for x in refiner.share(maps)]
-    index = torch.tensor([[0, 0], [6, 4], [2, 3]])
-    refiner(torch.randn(3, 6), refiner.windows(shared, index))
-    assert calls == [1, 1, 1]
+        step.of_skip.register_forward_hook(lambda _, __, out: shapes.append(tuple(out.shape)))
+    refined_windows(refiner, torch.tensor([[3, 1], [2, 3], [2, 1], [3, 2]]))
+    assert shapes == [(1, 4, 4, 5), (1, 2, 8, 10), (1, 1, 16, 20)]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tensormask_zoo.deepmask.pyramid import Level
 from tensormask_zoo.deepmask.training import PatchBatch, draw_kinds
 from tensormask_zoo.deepmask.trunk import Trunk
 from tensormask_zoo.image_batching import Target
-from tensormask_zoo.sharpmask.refinement import Refiner
+from tensormask_zoo.sharpmask.refinement import WIDER, Refiner
 
 Stage = Literal["feedforward", "refinement", "joint"]
 STAGES = ("feedforward", "refinement", "joint")
@@ -145,23 +145,20 @@ class SharpMask(DeepMask):
     def _refined_patches(self, vectors: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Refine the masks of patches, each of which is one window of its own maps."""
         if self.skip_context:
-            windows = self._windows_of(self.refiner.share(maps), self.refiner.ring)
+            skips = self._windows_of(self.refiner.skips(maps), WIDER)
         else:
-            windows = self.refiner.share(self._windows_of(maps))
-        refined: Tensor = self.refiner(vectors, windows)
+            skips = self.refiner.skips(self._windows_of(maps))
+        refined: Tensor = self.refiner(vectors, self.refiner.share(skips))
         return refined
 
     def _skips(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return tuple(x[0] for x in self.refiner.share(maps)) if self.refine else ()
+        return tuple(x[0] for x in self.refiner.skips(maps)) if self.refine else ()
 
     def _masks(self, level: Level, index: Tensor) -> Tensor:
         if not self.refine:
             return super()._masks(level, index)
-        refined = []
-        for some in torch.split(index, self.windows_at_once):
-            vectors = level.vectors[:, some[:, 0], some[:, 1]].T
-            refined.append(self.refiner(vectors, self.refiner.windows(level.skips, some)))
-        return torch.cat(refined)
+        vectors = level.vectors[:, index[:, 0], index[:, 1]].T
+        return self.refiner.masks(vectors, level.skips, index, self.windows_at_once)
 
 
 def _zero_of(network: nn.Module) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -17,11 +17,12 @@ from tensormask_zoo.sharpmask.doubling import (
     convolve_doubled,
     doubled,
 )
-from tensormask_zoo.sharpmask.window_crops import crop_windows
+from tensormask_zoo.sharpmask.window_crops import box_around, crop_windows
 
 Execution = Literal["refactored", "concatenated"]
 EXECUTIONS = ("refactored", "concatenated")
 RING = (1, 1, 1, 1)  # what a 3x3 convolution reads beyond a map
+WIDER = 2  # rows and columns that a ring adds
 
 
 class Refinement(nn.Module):
@@ -70,12 +71,12 @@ class Refinement(nn.Module):
         self.of_skip = nn.Conv2d(encoding, out, 3, bias=code)
         self.of_mask = nn.Conv2d(encoding, out, 3)
 
-    def share(self, features: Tensor, execution: Execution) -> Tensor:
-        """Return what all windows of a map (N, C, H, W) share.
+    def skip(self, features: Tensor) -> Tensor:
+        """Return S (N, k_s, H + 2, W + 2) of a map (N, C, H, W), with a ring of one cell."""
+        return pad_border(self.horizontal(features), RING, self.border)
 
-        The share of M' that S has, or S itself with a ring of one cell around it.
-        """
-        skip = pad_border(self.horizontal(features), RING, self.border)
+    def share(self, skip: Tensor, execution: Execution) -> Tensor:
+        """Return the share (N, out, H, W) of M' that S has, or S itself."""
         return self.of_skip(channels_last(skip)) if execution == "refactored" else skip
 
     def forward(self, mask: Tensor, shared: Tensor, execution: Execution) -> Tensor:
@@ -83,7 +84,7 @@ class Refinement(nn.Module):
 
         Args:
             mask: (K, k_m, h / 2, w / 2) of the module before, or (K, k_m, h, w) in the first one.
-            shared: (K, C, h, w) under these windows, with the ring that it was given.
+            shared: what :meth:`share` returned, under these windows.
             execution: as ``shared`` was made for.
 
         Returns:
@@ -163,32 +164,58 @@ class Refiner(nn.Module):
             nn.Sequential(nn.Conv2d(encodings[-1], 1, 3, padding=1)), design.border
         )
 
-    @property
-    def ring(self) -> int:
-        """How many more rows and columns what is shared has than its map."""
-        return 0 if self.execution == "refactored" else 2
+    def skips(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return S of each map (N, C, H, W), with its ring, coarsest first."""
+        return [step.skip(features) for step, features in zip(self.steps, maps, strict=True)]
 
-    def share(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return what windows share of each map (N, C, H, W), coarsest first: once per image."""
+    def share(self, skips: Sequence[Tensor]) -> list[Tensor]:
+        """Return what windows share of S (N, k_s, H + 2, W + 2) of each map."""
         return [
-            step.share(features, self.execution)
-            for step, features in zip(self.steps, maps, strict=True)
+            step.share(skip, self.execution) for step, skip in zip(self.steps, skips, strict=True)
         ]
 
-    def windows(self, shared: Sequence[Tensor], index: Tensor) -> list[Tensor]:
-        """Return each module's part under some windows.
+    def windows(
+        self, skips: Sequence[Tensor], index: Tensor, at_once: int
+    ) -> Iterator[list[Tensor]]:
+        """Yield what windows share of each map, under some windows after the other.
+
+        Only what lies in the box around all these windows is made.
 
         Args:
-            shared: what :meth:`share` returned, (C, H, W) of one image.
-            index: (K, 2) y and x of the windows on the grid of the coarsest map.
+            skips: S (k_s, H + 2, W + 2) of each map of one image.
+            index: (K, 2) y and x of the windows on the grid of the coarsest map, K > 0.
+            at_once: how many windows to yield together.
         """
-        return [
-            crop_windows(x, index, side=self.kernel * 2**i + self.ring, step=2**i)
-            for i, x in enumerate(shared)
+        sides = [self.kernel * 2**i for i in range(len(skips))]
+        boxes = [
+            box_around(x, index, side=side + WIDER, step=2**i)
+            for i, (x, side) in enumerate(zip(skips, sides, strict=True))
         ]
+        shared = [x[0] for x in self.share([x[None] for x in boxes])]
+        ring = 0 if self.execution == "refactored" else WIDER
+        for some in torch.split(index - index.amin(0), at_once):
+            yield [
+                crop_windows(x, some, side=side + ring, step=2**i)
+                for i, (x, side) in enumerate(zip(shared, sides, strict=True))
+            ]
+
+    def masks(
+        self, vectors: Tensor, skips: Sequence[Tensor], index: Tensor, at_once: int
+    ) -> Tensor:
+        """Return the mask logits (K, V, U) of windows of one image; see :meth:`windows`.
+
+        Args:
+            vectors: (K, C) of the windows.
+            skips: S (k_s, H + 2, W + 2) of each map.
+            index: (K, 2) y and x of the windows on the grid of the coarsest map, K > 0.
+            at_once: how many windows to refine together.
+        """
+        windows = self.windows(skips, index, at_once)
+        some = torch.split(vectors, at_once)
+        return torch.cat([self(v, under) for v, under in zip(some, windows, strict=True)])
 
     def forward(self, vectors: Tensor, windows: Sequence[Tensor]) -> Tensor:
-        """Return the mask logits (K, V, U) of vectors (K, C) and the shared parts under them."""
+        """Return the mask logits (K, V, U) of vectors (K, C) and what is shared under them."""
         weight, bias, side = self.encode.weight.flatten(1), self.encode.bias, self.kernel
         mask = F.linear(vectors, weight, bias).reshape(len(vectors), -1, side, side)
         for step, shared in zip(self.steps, windows, strict=True):
