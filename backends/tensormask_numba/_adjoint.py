@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from numba import njit, uintp
 
-from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, blend_shifted, fill
-from tensormask_numba._registers import prefetch, transpose
+from tensormask_numba._blend import INLINE, KERNEL, blend, blend_shifted, fill
+from tensormask_numba._registers import prefetch
+from tensormask_numba._weighted_phases import weigh_phases
 
 
 @njit(**INLINE)
@@ -54,21 +55,24 @@ def adjoint_shifted(g, out, extents_in, extents_out, rows, columns, planes, begi
 
 
 @njit(**INLINE)
-def _spread_nodes(target, to, width, source, at, total, weight, w, node, share):
-    """Add what a run's cells read at each t back to a row."""
-    first, last = min(max(0, node), width), max(min(width, node + total + 1), 0)
-    last = max(first, last)
+def _add_nodes(target, to, width, source, at, total, node, share):
+    """Add a row of ``total`` nodes, the first of which is ``node``, to what they are between."""
     s0, s1 = share
-    one = uintp(1)
-    t0, a, b = uintp(to + first), uintp(at + first - node), uintp(w + first - node)
+    one, last = uintp(1), min(width, node + total)
     if s1 == 0:
-        for i in range(uintp(last - first)):
-            target[t0 + i] += weight[b + i] * source[a + i]
-    else:
-        for i in range(uintp(last - first)):
-            target[t0 + i] += s0 * (weight[b + i] * source[a + i]) + s1 * (
-                weight[b + i - one] * source[a + i - one]
-            )
+        first = max(node, 0)
+        t, a = uintp(to + first), uintp(at + first - node)
+        for i in range(uintp(max(last - first, 0))):
+            target[t + i] += source[a + i]
+        return
+    first = max(node + 1, 0)
+    t, a, before = uintp(to + first), uintp(at + first - node), uintp(at + first - node - 1)
+    for i in range(uintp(max(last - first, 0))):
+        target[t + i] += s0 * source[a + i] + s1 * source[before + i]
+    if 0 <= node < width:
+        target[uintp(to + node)] += s0 * source[uintp(at)]
+    if 0 <= node + total < width:
+        target[uintp(to + node + total)] += s1 * source[uintp(at + total) - one]
 
 
 @njit(**KERNEL)
@@ -77,12 +81,11 @@ def adjoint_runs(g, out, extents_in, extents_out, rows, columns, buffers, begin,
     V, U, _, W = extents_in
     V_out, U_out, H_out, W_out = extents_out
     _, run, low, reach = rows
-    first_u, readers, cell, node, share, weight = columns
-    planes, row = buffers
-    step = H_out * W_out
-    cells = len(planes)
-    runs, plane, stride = len(run) - 1, planes.shape[1] // 2, (len(row) - 2 * LINE) // step
-    total = stride * W_out
+    stride, chunk, first_u, readers, cell, node, share, weight = columns
+    planes, nodes = buffers
+    zero, step, total = weight.dtype.type(0), H_out * W_out, stride * W_out
+    cells, frame = len(planes), uintp(len(weight) // (2 * len(node)))
+    runs, plane, half = len(run) - 1, planes.shape[1] // 2, len(nodes) // 2
     parts = -(-U // cells)
     for number in range(begin, end):
         n, part = divmod(number, parts)
@@ -90,33 +93,40 @@ def adjoint_runs(g, out, extents_in, extents_out, rows, columns, buffers, begin,
         done = 0
         for k in range(runs):
             for v in range(run[k], run[k + 1]):
-                y_first, count = reach[v, 0], reach[v, 1] - reach[v, 0]
-                if count <= 0:
+                y_first, y_last = reach[v, 0], reach[v, 1]
+                if y_first >= y_last:
                     continue
-                to = (k & 1) * plane + ((v - run[k]) * H_out + y_first) * W
+                to = (k & 1) * plane + (v - run[k]) * H_out * W
                 for u in range(first, last):
-                    fill(planes[u - first], to, to + count * W, weight.dtype.type(0))
+                    fill(planes[u - first], to + y_first * W, to + y_last * W, zero)
                 for r in range(readers[part, 0], readers[part, 1]):
-                    length = first_u[r + 1] - first_u[r]
+                    if node[r] >= W or node[r] + total < 0:
+                        continue
+                    length, w = first_u[r + 1] - first_u[r], uintp(2 * r) * frame
                     if length < stride:
-                        fill(row, 0, len(row), weight.dtype.type(0))
-                    at = ((n * V_out + v) * U_out + first_u[r]) * step + y_first * W_out
-                    transpose(
-                        g, uintp(at), uintp(step), row, uintp(LINE), uintp(stride),
-                        uintp(count * W_out), uintp(length),
-                    )  # fmt: skip
-                    if v + 1 < V_out:
-                        ahead = at + U_out * step
-                        prefetch(g, ahead, ahead + length * step)
-                    for side in range(2):
-                        u = cell[r, side]
-                        if first <= u < last:
-                            for y in range(count):
-                                _spread_nodes(
-                                    planes[u - first], to + y * W, W, row, LINE + y * total, total,
-                                    weight, (2 * r + side) * (total + 2) + 1, node[r],
-                                    (share[r, 0], share[r, 1]),
-                                )  # fmt: skip
+                        fill(nodes, 0, len(nodes), zero)
+                    for y in range(y_first, y_last, chunk):
+                        count = min(chunk, y_last - y)
+                        at = ((n * V_out + v) * U_out + first_u[r]) * step + y * W_out
+                        weigh_phases(
+                            (g, nodes, weight),
+                            (uintp(at), uintp(step), uintp(length), uintp(count * W_out)),
+                            (uintp(0), uintp(half), uintp(stride), w, w + frame),
+                        )  # fmt: skip
+                        if v + 1 < V_out:
+                            for ahead in range(at, at + length * step, step):
+                                prefetch(
+                                    g, ahead + U_out * step, ahead + U_out * step + count * W_out
+                                )
+                        for side in range(2):
+                            u = cell[r, side]
+                            if first <= u < last:
+                                for i in range(count):
+                                    _add_nodes(
+                                        planes[u - first], to + (y + i) * W, W, nodes,
+                                        side * half + i * total, total, node[r],
+                                        (share[r, 0], share[r, 1]),
+                                    )  # fmt: skip
             final = low[k + 1] if k + 1 < runs else V
             for u in range(first, last):
                 _gather_rows(out, extents_in, n, u, (done, final), rows, planes[u - first])

@@ -1,96 +1,27 @@
 """Cells that read nodes with a stride, blended and taken apart in vector registers.
 
-Cell k of a run reads node ``q * stride + k`` at its own node q: what a run reads is a matrix
-(Q, stride), whose columns, the phases, are rows of the output. Blocks of it are blended, transposed
-by a few shuffles and stored. The compiler would gather one sample at a time.
+Cell k of a run reads node ``q * stride + k`` at its own node q. Blocks of nodes are blended, taken
+apart into the cells, their phases, and stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from llvmlite import ir
 from numba import njit, types, uintp
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tensormask_numba._blend import INLINE
-
-_WORD, _LONG = ir.IntType(32), ir.IntType(64)
-_CONTRACT = ("contract",)  # a product and a sum may be rounded once
+from tensormask_numba._vectors import FEW, LONG, Vectors, in_blocks, phases_of
 
 
-class _Vectors:
-    """Instructions on vectors of ``lanes`` samples."""
+class _Code:
+    """The code of :func:`blend_phases`, for blocks of one kind at a time."""
 
-    def __init__(self, builder: Any, real: Any, lanes: int, align: int) -> None:
-        self.builder, self.align, self.lanes = builder, align, lanes
-        self.kind = ir.VectorType(real, lanes)
-
-    def load(self, data: Any, at: Any) -> Any:
-        return self.builder.load(self._place(data, at, self.kind), align=self.align)
-
-    def store(self, vector: Any, data: Any, at: Any) -> None:
-        self.builder.store(vector, self._place(data, at, vector.type), align=self.align)
-
-    def splat(self, value: Any) -> Any:
-        empty = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
-        first = self.builder.insert_element(empty, value, _WORD(0))
-        return self.shuffle(first, empty, [0] * self.lanes)
-
-    def shuffle(self, first: Any, second: Any, order: Iterable[int]) -> Any:
-        mask = ir.Constant(ir.VectorType(_WORD, len(lanes := list(order))), lanes)
-        return self.builder.shuffle_vector(first, second, mask)
-
-    def weighted_sum(self, weights: list[Any], vectors: list[Any]) -> Any:
-        total, *terms = map(self._product, weights, vectors)
-        for term in terms:
-            total = self.builder.fadd(total, term, flags=_CONTRACT)
-        return total
-
-    def between(self, bounds: list[Any], first: Any) -> Any:
-        """Return in which lanes ``first + lane`` lies from one bound to before the other."""
-        begin, end = bounds
-        steps = ir.Constant(ir.VectorType(_WORD, self.lanes), list(range(self.lanes)))
-        place, extent = (
-            self.splat(self.builder.trunc(self.builder.sub(far, begin), _WORD))
-            for far in (first, end)
-        )
-        return self.builder.icmp_unsigned("<", self.builder.add(place, steps), extent)
-
-    def _product(self, weight: Any, vector: Any) -> Any:
-        return self.builder.fmul(weight, vector, flags=_CONTRACT)
-
-    def _place(self, data: Any, at: Any, kind: Any) -> Any:
-        return self.builder.bitcast(self.builder.gep(data, [at]), kind.as_pointer())
-
-
-def _phases_of(vectors: _Vectors, row: list[Any], phases: int) -> list[Any]:
-    """Return every ``phases``-th sample of a row, from the first on, from the second on, ..."""
-    lanes = row[0].type.count
-    if phases == 1:
-        return row if len(row) == 1 else [vectors.shuffle(row[0], row[1], range(2 * lanes))]
-    pairs = list(zip(row[::2], row[1::2] or row, strict=True))
-    extent = lanes * min(len(row), 2)
-    even, odd = (
-        _phases_of(
-            vectors, [vectors.shuffle(*pair, range(k, extent, 2)) for pair in pairs], phases // 2
-        )
-        for k in range(2)
-    )
-    return [phase for pair in zip(even, odd, strict=True) for phase in pair]
-
-
-class _Block:
-    """The code of :func:`blend_phases` for so many phases and nodes at a time.
-
-    ``side_by_side`` says that the stride is ``phases``: what the nodes read is one row.
-    """
-
-    def __init__(self, context: Any, builder: Any, kinds: Any, values: Any, shape: Any) -> None:
+    def __init__(self, context: Any, builder: Any, kinds: Any, values: Any) -> None:
         self.builder = builder
-        self.phases, self.nodes, side_by_side = shape
         groups = [cgutils.unpack_tuple(builder, value) for value in values]
         arrays, (self.to, self.step, self.length), source, self.scale, span = groups
         self.low, self.high, self.stride, *self.weights = source
@@ -99,19 +30,20 @@ class _Block:
             context.make_array(kind)(context, builder, array).data
             for kind, array in zip(kinds[0], arrays, strict=True)
         )
-        dtype = kinds[0][0].dtype
-        real = context.get_data_type(dtype)
-        lanes = self.nodes if side_by_side else self.phases
-        self.vectors = _Vectors(builder, real, lanes, context.get_abi_sizeof(real))
-        self.count = self.phases * self.nodes // lanes
-        self.hop = _LONG(lanes) if side_by_side else self.stride
+        self.real = context.get_data_type(kinds[0][0].dtype)
+        self.size = context.get_abi_sizeof(self.real)
 
-    def generate(self) -> None:
+    def generate(self, phases: int, nodes: int, side_by_side: bool) -> None:
         """Do all nodes of all phases, those of the last block again where it overlaps another."""
-        some = self._least(self.length, _LONG(self.phases))
+        self.phases, self.nodes = phases, nodes
+        lanes = nodes if side_by_side else phases
+        self.vectors = Vectors(self.builder, self.real, lanes, self.size)
+        self.count = phases * nodes // lanes
+        self.hop = LONG(lanes) if side_by_side else self.stride
+        some = self.vectors.least(self.length, LONG(self.phases))
         last = self.builder.sub(self.length, some)
-        with self._steps(self.length, self.phases) as (k, _):
-            first = self._least(k, last)
+        with self.vectors.steps(self.length, self.phases) as (k, _):
+            first = self.vectors.least(k, last)
             single = self.builder.fcmp_ordered("==", self.scale[1], self.scale[1].type(0))
             with self.builder.if_else(single) as (one_tap, two_taps):
                 with one_tap:
@@ -129,9 +61,9 @@ class _Block:
         bounds = [builder.sub(bound, first) for bound in (self.begin, self.end)]
         sources = [add(row, first) for row in (self.low, self.high)]
         rows = [self._row(first, some, k) for k in range(self.phases)]
-        reach = add(builder.mul(_LONG(self.nodes - 1), self.stride), _LONG(self.phases))
-        with self._steps(self.width, self.nodes) as (q, _):
-            node = self._least(q, builder.sub(self.width, _LONG(self.nodes)))
+        reach = add(builder.mul(LONG(self.nodes - 1), self.stride), LONG(self.phases))
+        with self.vectors.steps(self.width, self.nodes) as (q, _):
+            node = self.vectors.least(q, builder.sub(self.width, LONG(self.nodes)))
             at = builder.mul(node, self.stride)
             inside = builder.and_(
                 builder.icmp_signed(">=", at, bounds[0]),
@@ -148,7 +80,7 @@ class _Block:
         """Yield the vectors that are read from ``at`` on."""
         add = self.builder.add
         for _ in range(self.count):
-            places = [add(add(source, at), _LONG(tap)) for source in sources for tap in range(taps)]
+            places = [add(add(source, at), LONG(tap)) for source in sources for tap in range(taps)]
             loaded = [self.vectors.load(self.planes, place) for place in places]
             yield self.vectors.weighted_sum(weights, loaded)
             at = add(at, self.hop)
@@ -162,46 +94,28 @@ class _Block:
 
     def _store(self, rows: list[Any], node: Any, blended: list[Any]) -> None:
         """Write the phases; from the last on, since those beyond a run lie on its last."""
-        phases = _phases_of(self.vectors, blended, self.phases)
+        phases = phases_of(self.vectors, blended, self.phases)
         for row, phase in reversed(list(zip(rows, phases, strict=True))):
             self.vectors.store(phase, self.out, self.builder.add(row, node))
 
     def _row(self, first: Any, some: Any, k: int) -> Any:
         """Return where the k-th phase from ``first`` on is written, or the last that there is."""
-        phase = self._least(_LONG(k), self.builder.sub(some, _LONG(1)))
+        phase = self.vectors.least(LONG(k), self.builder.sub(some, LONG(1)))
         return self.builder.add(
             self.to, self.builder.mul(self.builder.add(first, phase), self.step)
         )
 
-    def _steps(self, extent: Any, step: int) -> Any:
-        return cgutils.for_range_slice(self.builder, _LONG(0), extent, _LONG(step), intp=_LONG)
 
-    def _least(self, a: Any, b: Any) -> Any:
-        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+@intrinsic
+def _in_blocks(typing_context, arrays, target, source, scale, span):
+    signature = types.void(arrays, target, source, scale, span)
 
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        code = _Code(context, builder, signature.args, values)
+        in_blocks(builder, code.length, code.stride, code.width, code.generate)
+        return context.get_dummy_value()
 
-def _blend_phases(phases: int, nodes: int, side_by_side: bool = False) -> Any:
-    """Return what blends a run of cells at all of their nodes, in blocks."""
-
-    @intrinsic
-    def blend_block(typing_context, arrays, target, source, scale, span):
-        signature = types.void(arrays, target, source, scale, span)
-
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            shape = (phases, nodes, side_by_side)
-            _Block(context, builder, signature.args, values, shape).generate()
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return blend_block
-
-
-_MANY, _FEW = 8, 4  # phases or nodes of a block
-_twos = _blend_phases(2, _MANY, side_by_side=True)
-_fours = _blend_phases(4, _MANY, side_by_side=True)
-_many_of_many, _few_of_many = _blend_phases(_MANY, _MANY), _blend_phases(_FEW, _MANY)
-_many_of_few, _few_of_few = _blend_phases(_MANY, _FEW), _blend_phases(_FEW, _FEW)
+    return signature, generate
 
 
 @njit(**INLINE)
@@ -234,19 +148,7 @@ def blend_phases(arrays, target, source, scale, span):
         scale: the weights of a node and of the one after it, and the padding.
         span: how many nodes a cell has, and the nodes from and to which anything is read.
     """
-    length, stride, width = target[2], source[2], span[0]
-    if width < uintp(_FEW):
+    if span[0] < uintp(FEW):
         _one_by_one(arrays, target, source, scale, span)
-    elif width < uintp(_MANY):
-        if length < uintp(_MANY):
-            _few_of_few(arrays, target, source, scale, span)
-        else:
-            _many_of_few(arrays, target, source, scale, span)
-    elif stride == uintp(2):
-        _twos(arrays, target, source, scale, span)
-    elif stride == uintp(4):
-        _fours(arrays, target, source, scale, span)
-    elif length < uintp(_MANY):
-        _few_of_many(arrays, target, source, scale, span)
     else:
-        _many_of_many(arrays, target, source, scale, span)
+        _in_blocks(arrays, target, source, scale, span)

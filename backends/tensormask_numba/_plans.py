@@ -22,6 +22,7 @@ from tensormask_numba._tables import (
     shifts_of,
     whole_stride,
 )
+from tensormask_numba._vectors import MANY
 
 Array = NDArray[Any]
 
@@ -29,6 +30,7 @@ Array = NDArray[Any]
 _PLANE_BYTES = 1 << 18
 # Of all planes of a task of the adjoint, and the most cells u that it owns.
 _PLANES_BYTES, MOST_CELLS = 1 << 22, 8
+_NODES_BYTES = 1 << 13  # of one of two rows of nodes, which stay in an L1
 
 
 class Work(NamedTuple):
@@ -126,23 +128,18 @@ def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int, most_cells: 
         tables: Any = (spread.start, offset, spread.shift, spread.weight, span)
         return _adjoint.adjoint_shifted, tables, 1, lambda: np.empty(extent, dtype)
     if _has_runs(plan, dtype):
-        runs = _strided_runs(plan, dtype)
+        runs, total = _strided_runs(plan, dtype), whole_stride(plan) * width_out
         cells = max(1, min(_PLANES_BYTES // (extent * dtype.itemsize), most_cells))
-        row = whole_stride(plan) * step + 2 * LINE
+        chunk = max(1, _NODES_BYTES // (total * dtype.itemsize))
+        readers = _readers(runs, plan.window_in[1], cells)
+        read = (runs.u, readers, runs.cell, runs.node, runs.share, _weights(runs, plan))
         return (
             _adjoint.adjoint_runs,
-            (
-                runs.u,
-                _readers(runs, plan.window_in[1], cells),
-                runs.cell,
-                runs.node,
-                runs.share,
-                _weights(runs, plan),
-            ),
+            (whole_stride(plan), chunk, *read),
             cells,
             lambda: (
                 aligned(cells * extent, dtype.type(0)).reshape(cells, extent),
-                aligned(row, dtype.type(0)),
+                aligned(2 * (chunk * total + LINE), dtype.type(0)),
             ),
         )
     _, spread = pairs_of(plan, dtype)
@@ -187,14 +184,13 @@ def _strided_runs(plan: Plan, dtype: np.dtype[Any]) -> Runs:
 
 
 def _weights(runs: Runs, plan: Plan) -> Array:
-    """Return, (R, 2, s * W_out + 2), each run's weights at all nodes t, framed with a 0 each."""
+    """Return, (R, 2, F), the weights of each run's cells, repeated until they fill a vector."""
     stride, length = whole_stride(plan), np.diff(runs.u)
-    weight = np.zeros((len(length), 2, plan.grid_out[1], stride), runs.weight.dtype)
+    weight = np.zeros((len(length), 2, stride), runs.weight.dtype)
     for k in range(stride):
         some = length > k
-        weight[some, :, :, k] = runs.weight[:, runs.u[:-1][some] + k].T[:, :, None]
-    flat = weight.reshape(len(length), 2, -1)
-    return np.pad(flat, ((0, 0), (0, 0), (1, 1))).ravel()
+        weight[some, :, k] = runs.weight[:, runs.u[:-1][some] + k].T
+    return np.tile(weight, -(-MANY // stride)).ravel()
 
 
 def _spans(blend: Blend, width: int) -> Array:

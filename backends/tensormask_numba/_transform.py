@@ -119,7 +119,7 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, p
     stride, margin, first_u, cell, node, share, weight, bounds, inside = columns
     runs, chunks, pitch = len(run) - 1, -(-H_out // chunk), row_pitch(W)
     plane = (len(planes) - pitch - 2 * margin) // 2
-    step, frame = H_out * W_out, uintp(stride * W_out + 2)
+    step, frame = H_out * W_out, uintp(len(weight) // (2 * len(node)))
     for number in range(begin, end):
         n, rest = divmod(number, runs * chunks)
         part, k = divmod(rest, runs)
@@ -138,7 +138,7 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, p
             _blend_rows(x, extents, n, (ready, needed), rows, task, planes, plane, pitch, margin)
             ready = max(ready, needed)
             low, high = (cell[r, 0] & 1) * plane, (cell[r, 1] & 1) * plane
-            w = uintp(2 * r) * frame + uintp(1)
+            w = uintp(2 * r) * frame
             span = (uintp(W_out), bounds[r, 0], bounds[r, 1])
             for v in range(run[k], run[k + 1]):
                 y_first, y_last = max(reach[v, 0], first), min(reach[v, 1], last)

@@ -92,10 +92,11 @@ def test_cells_with_a_stride_agree_in_blocks_of_every_kind(
 ) -> None:
     shape = (2, 9, 2 * lam, lam * nodes - lam // 2)
     plan = make_plan(shape, Units(lam, 1), Units(1, lam), 1, pad_value=-6.0)
-    x = values(2, *shape).astype(dtype)
+    x, g = (values(2, *some).astype(dtype) for some in (shape, plan.shape_out))
     rtol, atol = TOLERANCES[dtype]
-    expected = REFERENCE.transform(x, plan)
+    expected, spread = REFERENCE.transform(x, plan), REFERENCE.transform_adjoint(g, plan)
     np.testing.assert_allclose(BACKEND.transform(x, plan), expected, rtol=rtol, atol=atol)
+    np.testing.assert_allclose(BACKEND.transform_adjoint(g, plan), spread, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("name", PLANS)
