@@ -11,6 +11,8 @@ from torch import Tensor
 
 from tensormask_core.plan import Plan
 
+_WIDE = (torch.float32, torch.float64)
+
 
 def transform(x: Tensor, plan: Plan) -> Tensor:
     """Return the output (N, *plan.shape_out) of ``x`` (N, *plan.shape_in)."""
@@ -34,8 +36,8 @@ def windows_adjoint(g: Tensor, plan: Plan, index: Tensor, batch: int) -> Tensor:
 
 def _view(x: Tensor) -> NDArray[Any]:
     """Return the array of a tensor, half types as float32: they are computed in it anyway."""
-    wide = x.detach().to(torch.promote_types(x.dtype, torch.float32))
-    array: NDArray[Any] = wide.resolve_neg().numpy()
+    wide = x if x.dtype in _WIDE else x.to(torch.promote_types(x.dtype, torch.float32))
+    array: NDArray[Any] = wide.detach().resolve_neg().numpy()
     return array
 
 

@@ -34,7 +34,7 @@ def transform(
 ) -> Tensor:  # fmt: skip
     """Return (N, *shape_out) from ``x`` (N, V, U, H, W)."""
     plan = _plan(x.shape[1:], shape_out, ratios, mode, vu_border, pad_value)
-    out: Tensor = _kernels(x)[0].transform(x, plan)
+    out: Tensor = kernels(x)[0].transform(x, plan)
     return out
 
 
@@ -44,7 +44,7 @@ def transform_adjoint(
 ) -> Tensor:
     """Return the adjoint (N, *shape_in) of the linear part at ``g`` (N, *shape_out)."""
     plan = _plan(shape_in, g.shape[1:], ratios, mode, vu_border)
-    out: Tensor = _kernels(g)[0].transform_adjoint(g, plan)
+    out: Tensor = kernels(g)[0].transform_adjoint(g, plan)
     return out
 
 
@@ -56,7 +56,7 @@ def windows(
     """Return the windows (K, *window_out) of ``x`` (N, V, U, H, W) at ``index`` (K, 3)."""
     _check_batch(index, x.shape[0])
     plan = _plan(x.shape[1:], (*window_out, 0, 0), ratios, mode, vu_border, pad_value)
-    out: Tensor = _kernels(x)[1].windows(x, plan, index)
+    out: Tensor = kernels(x)[1].windows(x, plan, index)
     return out
 
 
@@ -68,11 +68,11 @@ def windows_adjoint(
     """Return the adjoint ``shape_in`` = (N, V, U, H, W) at ``g`` (K, V_out, U_out)."""
     _check_batch(index, shape_in[0])
     plan = _plan(shape_in[1:], (*g.shape[1:], 0, 0), ratios, mode, vu_border)
-    out: Tensor = _kernels(g)[1].windows_adjoint(g, plan, index, shape_in[0])
+    out: Tensor = kernels(g)[1].windows_adjoint(g, plan, index, shape_in[0])
     return out
 
 
-def _kernels(x: Tensor) -> tuple[Any, Any]:
+def kernels(x: Tensor) -> tuple[Any, Any]:
     """Return the modules with the dense and the sparse functions for the device of ``x``."""
     if x.is_cuda and _installed("triton"):
         from tensormask_torch import _triton_dense, _triton_sparse  # noqa: PLC0415  (needs triton)
@@ -107,7 +107,7 @@ def _check_batch(index: Tensor, batch: int) -> None:
     low, high = (int(bound) for bound in torch.aminmax(index[:, 0]))
     if low < 0 or high >= batch:
         raise IndexError(
-            f"index expects batch indices from 0 to {batch - 1}, got {low if low < 0 else high}; "
+            f"index expects batch indices in [0, {batch}), got {low if low < 0 else high}; "
             "only y and x may lie outside"
         )
 
