@@ -57,7 +57,7 @@ def transform_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
     longest = max(plan.grid_in[1] + 2, whole_stride(plan) * plan.grid_out[1])
     chunk = max(1, min(_PLANE_BYTES // (dtype.itemsize * group * longest), nodes))
     pad = finite(plan.pad_value, dtype)
-    kernel, columns, buffers = _transform_columns(plan, dtype, group * chunk)
+    kernel, columns, buffers = _transform_columns(plan, rows, dtype, group * chunk)
     tasks = (len(rows.run) - 1) * -(-nodes // chunk)
     return Work(kernel, tasks, (chunk, pad, _input_rows(plan, rows, pad), columns), buffers)
 
@@ -87,15 +87,19 @@ def finite(pad_value: float, dtype: np.dtype[Any]) -> Any:
     return dtype.type(pad_value if np.isfinite(pad_value) else 0.0)
 
 
-def _transform_columns(plan: Plan, dtype: np.dtype[Any], plane: int) -> Any:
+def _transform_columns(plan: Plan, rows: Rows, dtype: np.dtype[Any], plane: int) -> Any:
     """Return kernel, tables and buffers for the kind of columns; a plane has ``plane`` rows."""
     pad, width = finite(plan.pad_value, dtype), plan.grid_in[1]
     if whole_stride(plan) == 1:
         blend, _ = shifts_of(plan, dtype)
-        offset = (blend.source & 1) * (plane * width) + blend.shift
+        single = _are_single(rows, plan.grid_out[0])
+        step = plan.grid_in[0] * width if single else plane * width
+        place = (blend.source if single else blend.source & 1) * step
+        offset = place + blend.shift
         span = _spans(blend, width)
         shifted = (blend.start, offset, blend.shift, blend.weight, blend.missing * pad)
-        tables: Any = (*shifted, span, _cells(blend.start, blend.source), _inside(span))
+        cells = _cells(blend.start, blend.source)
+        tables: Any = (single, *shifted, span, cells, _inside(span))
         return _transform.transform_shifted, tables, lambda: np.empty(2 * plane * width, dtype)
     if _has_runs(plan, dtype):
         runs, stride = _strided_runs(plan, dtype), whole_stride(plan)
@@ -169,6 +173,13 @@ def _output_rows(plan: Plan, rows: Rows) -> Any:
 
 def _longest_run(rows: Rows) -> int:
     return int(np.diff(rows.run).max())
+
+
+def _are_single(rows: Rows, nodes: int) -> bool:
+    """Return whether every row that reads anything is one row of the input."""
+    entries = np.diff(rows.blend.start).reshape(-1, nodes)
+    read = (np.arange(nodes) >= rows.reach[:, :1]) & (np.arange(nodes) < rows.reach[:, 1:])
+    return bool((rows.blend.weight == 1).all() and (entries[read] == 1).all())
 
 
 def _has_runs(plan: Plan, dtype: np.dtype[Any]) -> bool:

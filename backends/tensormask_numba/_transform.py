@@ -54,11 +54,14 @@ def _pad_outside(out, to, plane, cells, inside, read, first, last, pad):
 def transform_shifted(
     x, out, extents_in, extents_out, chunk, pad, rows, columns, planes, begin, end
 ):
-    """Do tasks of plans with stride 1, where an output row is a sum of shifted rows."""
+    """Do tasks of plans with stride 1, where an output row is a sum of shifted rows.
+
+    Rows that are ``single`` samples of the input are read where they are.
+    """
     V, U, H, W = extents_in
     V_out, U_out, H_out, W_out = extents_out
-    _, run, _, reach = rows
-    start, offset, shift, weight, constant, span, cells, inside = columns
+    (row_start, row_offset, _, _), run, _, reach = rows
+    single, start, offset, shift, weight, constant, span, cells, inside = columns
     runs, chunks, plane = len(run) - 1, -(-H_out // chunk), len(planes) // 2
     for number in range(begin, end):
         n, rest = divmod(number, runs * chunks)
@@ -74,7 +77,8 @@ def transform_shifted(
         ready = 0
         for u in range(inside[0], inside[1]):
             new = (max(ready, cells[u, 0]), cells[u, 1])
-            _blend_rows(x, extents, n, new, rows, task, planes, plane, W_out, 0)
+            if not single:
+                _blend_rows(x, extents, n, new, rows, task, planes, plane, W_out, 0)
             ready = max(ready, new[1])
             for v in range(run[k], run[k + 1]):
                 y_first, y_last = max(reach[v, 0], first), min(reach[v, 1], last)
@@ -83,12 +87,19 @@ def transform_shifted(
                 to = ((n * V_out + v) * U_out + u) * H_out * W_out
                 fill(out, to + first * W_out, to + y_first * W_out, pad)
                 fill(out, to + y_last * W_out, to + last * W_out, pad)
-                blend_shifted(
-                    out, to + y_first * W_out, y_last - y_first, W_out, planes, offset,
-                    ((v - run[k]) * chunk + y_first - first) * W_out, shift, weight, start[u],
-                    start[u + 1], constant[u], pad,
-                    (span[u, 0], span[u, 1], span[u, 2], span[u, 3]),
-                )  # fmt: skip
+                columns_of_u = (span[u, 0], span[u, 1], span[u, 2], span[u, 3])
+                if single:
+                    at = n * V * U * H * W + row_offset[row_start[v * H_out + y_first]]
+                    blend_shifted(
+                        out, to + y_first * W_out, y_last - y_first, W_out, x, offset, at, shift,
+                        weight, start[u], start[u + 1], constant[u], pad, columns_of_u,
+                    )  # fmt: skip
+                else:
+                    at = ((v - run[k]) * chunk + y_first - first) * W_out
+                    blend_shifted(
+                        out, to + y_first * W_out, y_last - y_first, W_out, planes, offset, at,
+                        shift, weight, start[u], start[u + 1], constant[u], pad, columns_of_u,
+                    )  # fmt: skip
 
 
 @njit(**INLINE)
