@@ -47,6 +47,4 @@ def crop_windows(x: Tensor, index: Tensor, *, side: int, step: int) -> Tensor:
         [[[[8.0, 9.0], [12.0, 13.0]]]]
     """
     windows = x.unfold(1, side, step).unfold(2, side, step)  # (C, H', W', side, side), a view
-    if x.stride(0) == 1:  # channels last: copied in runs of them
-        return windows.permute(1, 2, 3, 4, 0)[index[:, 0], index[:, 1]].permute(0, 3, 1, 2)
     return windows.permute(1, 2, 0, 3, 4)[index[:, 0], index[:, 1]]
