@@ -84,7 +84,7 @@ def copy_windows(x, out, index, tables, pad, begin, end):
     """Fill the windows ``begin`` to ``end`` of the flat ``out`` (K, V', U') from the flat ``x``."""
     V, U, H, W = tables.extents
     size = len(tables.rows) * len(tables.columns)
-    warm = begin + _READ_OFTEN * V * U * H * W // size
+    warm = begin + _READ_OFTEN * len(x) // size
     for k in range(begin, end):
         base, y, left = _sample(index, k, tables)
         to, following = k * size, min(k + 1, end - 1)
