@@ -82,7 +82,7 @@ def _sample(index, k, tables):
 @njit(**KERNEL)
 def copy_windows(x, out, index, tables, pad, begin, end):
     """Fill the windows ``begin`` to ``end`` of the flat ``out`` (K, V', U') from the flat ``x``."""
-    V, U, H, W = tables.extents
+    V, _, H, W = tables.extents
     size = len(tables.rows) * len(tables.columns)
     warm = begin + _READ_OFTEN * len(x) // size
     for k in range(begin, end):
