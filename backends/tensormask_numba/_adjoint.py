@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import njit, uintp
 
 from tensormask_numba._blend import INLINE, KERNEL, blend, blend_shifted, fill
-from tensormask_numba._registers import prefetch
+from tensormask_numba._prefetch import prefetch
 from tensormask_numba._weighted_phases import weigh_phases
 
 

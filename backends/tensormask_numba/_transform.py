@@ -14,7 +14,7 @@ from numba import njit, uintp
 
 from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, blend_shifted, fill
 from tensormask_numba._phases import blend_phases
-from tensormask_numba._registers import prefetch, prefetch_for_writing
+from tensormask_numba._prefetch import prefetch, prefetch_for_writing
 
 
 @njit(**INLINE)

@@ -11,7 +11,7 @@ from numba import njit, uintp
 
 from tensormask_numba._blend import INLINE, KERNEL, fill
 from tensormask_numba._lanes import ADD, COPY
-from tensormask_numba._registers import prefetch, prefetch_for_writing
+from tensormask_numba._prefetch import prefetch, prefetch_for_writing
 
 _READ_OFTEN = 2  # times that all samples were read, after which the cache has what it can hold
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import njit, uintp
 
 from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, fill
-from tensormask_numba._registers import prefetch, prefetch_for_writing
+from tensormask_numba._prefetch import prefetch, prefetch_for_writing
 from tensormask_numba._windows import node_of
 
 
