@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tensormask_core.plan import Plan
 from tensormask_core.taps import cell_taps, grid_taps
+from tensormask_numba._half import as_float16, as_float32, converts_halves
 from tensormask_numba._plans import MOST_CELLS, Work, adjoint_work, transform_work
 from tensormask_numba._threads import run_in_threads
 from tensormask_numba._window_copies import add_copies, copy_windows
@@ -62,11 +63,11 @@ class NumbaBackend:
             return self._device(x).transform(x, plan)
         if not x.size:
             return np.full((x.shape[0], *plan.shape_out), plan.pad_value, x.dtype)
-        source = _computable(x)
+        source = self._computable(x)
         out = self._dense(source, plan.shape_out, transform_work(plan, source.dtype), plan)
         if not np.isfinite(plan.pad_value):
             np.copyto(out, plan.pad_value, where=_outside(plan))
-        return out.astype(x.dtype, copy=False)
+        return self._returned(out, x.dtype)
 
     def transform_adjoint(self, g: Any, plan: Plan) -> Any:
         """Return the adjoint (N, *plan.shape_in) at ``g`` (N, *plan.shape_out)."""
@@ -74,10 +75,10 @@ class NumbaBackend:
             return self._device(g).transform_adjoint(g, plan)
         if not g.size:
             return np.zeros((g.shape[0], *plan.shape_in), g.dtype)
-        source = _computable(g)
+        source = self._computable(g)
         share = -(-len(g) * plan.window_in[1] // self._threads())
         work = adjoint_work(plan, source.dtype, min(share, MOST_CELLS))
-        return self._dense(source, plan.shape_in, work, plan).astype(g.dtype, copy=False)
+        return self._returned(self._dense(source, plan.shape_in, work, plan), g.dtype)
 
     def windows(self, x: Any, plan: Plan, index: Any) -> Any:
         """Return the windows (K, *plan.window_out) at ``index`` (K, 3)."""
@@ -86,16 +87,36 @@ class NumbaBackend:
         places = _checked_index(index, x.shape[0])
         if not x.size:
             return np.full((len(index), *plan.window_out), plan.pad_value, x.dtype)
-        out = self._read_windows(_computable(x), plan, places)
-        return out.astype(x.dtype, copy=False)
+        out = self._read_windows(self._computable(x), plan, places)
+        return self._returned(out, x.dtype)
 
     def windows_adjoint(self, g: Any, plan: Plan, index: Any, batch: int) -> Any:
         """Return the adjoint (batch, *plan.shape_in) at ``g`` (K, *plan.window_out)."""
         if not isinstance(g, np.ndarray):
             return self._device(g).windows_adjoint(g, plan, index, batch)
         places = _checked_index(index, batch)
-        out = self._add_windows(_computable(g), plan, places, batch)
-        return out.astype(g.dtype, copy=False)
+        out = self._add_windows(self._computable(g), plan, places, batch)
+        return self._returned(out, g.dtype)
+
+    def _computable(self, x: Array) -> Array:
+        """Return a contiguous array of float32, or of float64 if it is one."""
+        if x.dtype in _COMPUTABLE and x.flags.c_contiguous:
+            return x
+        dtype = np.result_type(x.dtype, np.float32)
+        if dtype not in _COMPUTABLE:
+            raise TypeError(
+                "the numba backend takes float16, bfloat16, float32 and float64, got "
+                f"{x.dtype}; convert it, e.g. x.astype(numpy.float64)"
+            )
+        if x.dtype == np.float16 and converts_halves():
+            return as_float32(x, self._run)
+        return np.ascontiguousarray(x, dtype=dtype)
+
+    def _returned(self, out: Array, dtype: Any) -> Array:
+        """Return a result as an array of the caller's dtype."""
+        if dtype == np.float16 and converts_halves():
+            return as_float16(out, self._run)
+        return out.astype(dtype, copy=False)
 
     def _dense(self, x: Array, shape: tuple[int, ...], work: Work, plan: Plan) -> Array:
         """Do all tasks of a dense kernel on a contiguous array."""
@@ -166,19 +187,6 @@ def _by_image(g: Array, index: Array, batch: int) -> tuple[Array, Array, Array]:
         order = np.argsort(index[:, 0], kind="stable")
         g, index = g[order], index[order]
     return g, index, np.searchsorted(index[:, 0], np.arange(batch + 1))
-
-
-def _computable(x: Array) -> Array:
-    """Return a contiguous array of float32, or of float64 if it is one."""
-    if x.dtype in _COMPUTABLE and x.flags.c_contiguous:
-        return x
-    dtype = np.result_type(x.dtype, np.float32)
-    if dtype not in _COMPUTABLE:
-        raise TypeError(
-            "the numba backend takes float16, bfloat16, float32 and float64, got "
-            f"{x.dtype}; convert it, e.g. x.astype(numpy.float64)"
-        )
-    return np.ascontiguousarray(x, dtype=dtype)
 
 
 def _outside(plan: Plan) -> Array:
