@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tensormask_core import ops
 from tensormask_core.testing import require
-from tensormask_torch._eager import is_eager
+from tensormask_torch._eager import _private, is_eager
 
 require("numba")
 
@@ -89,3 +89,7 @@ def test_gradients_that_are_wanted_are_not_lost(
     with guard():
         assert is_eager(x) == eager
         assert both_forms(x)[1].requires_grad != eager
+
+
+def test_what_torch_has_no_more_counts_as_watching() -> None:
+    assert _private("_a_function_of_older_releases")()
