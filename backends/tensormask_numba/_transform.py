@@ -16,6 +16,8 @@ from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, blend_shifted, 
 from tensormask_numba._phases import blend_phases
 from tensormask_numba._prefetch import prefetch, prefetch_for_writing
 
+_LONG = 2 * LINE  # samples: longer rows are fetched well by the processor itself
+
 
 @njit(**INLINE)
 def row_pitch(width):
@@ -166,8 +168,9 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, p
                     if ready < U:  # of the input cell that comes next
                         lift, pair = (n * V * U + ready) * H * W, v * H_out + y
                         _fetch_rows(x, lift, W, row_offset, row_start[pair], row_start[pair + 1])
-                    done = (y - y_first) * W_out
-                    _fetch_cells(out, ahead + y_first * W_out, step, length, done, W_out)
+                    if W_out < _LONG:
+                        done = (y - y_first) * W_out
+                        _fetch_cells(out, ahead + y_first * W_out, step, length, done, W_out)
                     at = ((v - run[k]) * chunk + y - first) * pitch
                     source = (
                         uintp(margin + node[r] + (2 * plane if cell[r, 0] == U else low + at)),
