@@ -72,7 +72,7 @@ class _Code:
         return self.builder.select(exists, vector, self.cells.zero)
 
     def _pieces(self, row: list[Any]) -> list[Any]:
-        """Return the row in vectors of which none goes on with another node further away."""
+        """Return the row in vectors, each of one node where nodes are not side by side."""
         lanes = self.nodes.lanes
         if lanes == self.cells.lanes:
             return row
