@@ -27,7 +27,7 @@ from tensormask_numba._vectors import MANY
 Array = NDArray[Any]
 
 # Of one of the two planes of a task of the transform: both, and what is written, fit in an L2.
-_PLANE_BYTES = 1 << 18
+_PLANE_BYTES = 5 << 16
 # Of all planes of a task of the adjoint, and the most cells u that it owns.
 _PLANES_BYTES, MOST_CELLS = 1 << 22, 8
 _NODES_BYTES = 1 << 13  # of one of two rows of nodes, which stay in an L1
@@ -55,7 +55,8 @@ def transform_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
     rows = rows_of(plan, dtype)
     group, nodes = _longest_run(rows), plan.grid_out[0]
     longest = max(plan.grid_in[1] + 2, whole_stride(plan) * plan.grid_out[1])
-    chunk = max(1, min(_PLANE_BYTES // (dtype.itemsize * group * longest), nodes))
+    most = max(1, _PLANE_BYTES // (dtype.itemsize * group * longest))
+    chunk = max(1, -(-nodes // max(1, -(-nodes // most))))  # all of about the same size
     pad = finite(plan.pad_value, dtype)
     kernel, columns, buffers = _transform_columns(plan, rows, dtype, group * chunk)
     tasks = (len(rows.run) - 1) * -(-nodes // chunk)
