@@ -8,32 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from tensormask_numba._vectors import Vectors, arrays_of
 
 
 def _lanes(count: int) -> tuple[Any, Any]:
     """Return what copies ``count`` samples of ``x`` to a window, and what adds them back."""
 
-    def parts(context: Any, builder: Any, kinds: Any, arguments: Any) -> tuple[Any, Any, int]:
-        """Return the pointers to the samples of both, and the size of one."""
-        kind = context.get_data_type(kinds[0].dtype)
-        vector = ir.VectorType(kind, count).as_pointer()
-        places = []
-        for position in (0, 2):
-            array = context.make_array(kinds[position])(context, builder, arguments[position])
-            place = builder.gep(array.data, [arguments[position + 1]])
-            places.append(builder.bitcast(place, vector))
-        return *places, context.get_abi_sizeof(kind)
+    def both(context: Any, builder: Any, signature: Any, values: Any) -> tuple[Any, Any, Any]:
+        """Return the instructions, and the pointers and places of the samples of both."""
+        real = context.get_data_type(signature.args[0].dtype)
+        vectors = Vectors(builder, real, count, context.get_abi_sizeof(real))
+        x, window = arrays_of(context, builder, signature.args[::2], values[::2])
+        return vectors, (x, values[1]), (window, values[3])
 
     @intrinsic
     def copy(typing_context: Any, x: Any, at: Any, window: Any, to: Any) -> Any:
         signature = types.void(x, types.uintp, window, types.uintp)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            x, window, size = parts(context, builder, signature.args, arguments)
-            builder.store(builder.load(x, align=size), window, align=size)
+            vectors, x, window = both(context, builder, signature, arguments)
+            vectors.store(vectors.load(*x), *window)
             return context.get_dummy_value()
 
         return signature, generate
@@ -43,9 +40,8 @@ def _lanes(count: int) -> tuple[Any, Any]:
         signature = types.void(x, types.uintp, window, types.uintp)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            x, window, size = parts(context, builder, signature.args, arguments)
-            before, more = (builder.load(place, align=size) for place in (x, window))
-            builder.store(builder.fadd(before, more), x, align=size)
+            vectors, x, window = both(context, builder, signature, arguments)
+            vectors.store(builder.fadd(vectors.load(*x), vectors.load(*window)), *x)
             return context.get_dummy_value()
 
         return signature, generate

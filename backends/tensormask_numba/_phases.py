@@ -10,40 +10,29 @@ from collections.abc import Iterator
 from typing import Any
 
 from numba import njit, types, uintp
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tensormask_numba._blend import INLINE
-from tensormask_numba._vectors import FEW, LONG, Vectors, in_blocks, phases_of
+from tensormask_numba._vectors import FEW, LONG, Blocks, phases_of
 
 
-class _Code:
+class _Code(Blocks):
     """The code of :func:`blend_phases`, for blocks of one kind at a time."""
 
     def __init__(self, context: Any, builder: Any, kinds: Any, values: Any) -> None:
-        self.builder = builder
-        groups = [cgutils.unpack_tuple(builder, value) for value in values]
-        arrays, (self.to, self.step, self.length), source, self.scale, span = groups
+        super().__init__(context, builder, kinds, values)
+        (self.to, self.step, self.length), source, self.scale, span = self.groups
         self.low, self.high, self.stride, *self.weights = source
         self.width, self.begin, self.end = span
-        self.out, self.planes, self.table = (
-            context.make_array(kind)(context, builder, array).data
-            for kind, array in zip(kinds[0], arrays, strict=True)
-        )
-        self.real = context.get_data_type(kinds[0][0].dtype)
-        self.size = context.get_abi_sizeof(self.real)
+        self.out, self.planes, self.table = self.arrays
 
     def generate(self, phases: int, nodes: int, side_by_side: bool) -> None:
-        """Do all nodes of all phases, those of the last block again where it overlaps another."""
         self.phases, self.nodes = phases, nodes
         lanes = nodes if side_by_side else phases
-        self.vectors = Vectors(self.builder, self.real, lanes, self.size)
+        self.vectors = self.vectors_of(lanes)
         self.count = phases * nodes // lanes
         self.hop = LONG(lanes) if side_by_side else self.stride
-        some = self.vectors.least(self.length, LONG(self.phases))
-        last = self.builder.sub(self.length, some)
-        with self.vectors.steps(self.length, self.phases) as (k, _):
-            first = self.vectors.least(k, last)
+        with self.each(phases) as (first, some):
             single = self.builder.fcmp_ordered("==", self.scale[1], self.scale[1].type(0))
             with self.builder.if_else(single) as (one_tap, two_taps):
                 with one_tap:
@@ -60,10 +49,10 @@ class _Code:
             weights = [builder.fmul(w, share) for w in weights for share in shares]
         bounds = [builder.sub(bound, first) for bound in (self.begin, self.end)]
         sources = [add(row, first) for row in (self.low, self.high)]
-        rows = [self._row(first, some, k) for k in range(self.phases)]
+        rows = [self.cell(self.to, self.step, first, some, k) for k in range(self.phases)]
         reach = add(builder.mul(LONG(self.nodes - 1), self.stride), LONG(self.phases))
-        with self.vectors.steps(self.width, self.nodes) as (q, _):
-            node = self.vectors.least(q, builder.sub(self.width, LONG(self.nodes)))
+        with self.steps(self.width, self.nodes) as (q, _):
+            node = self.least(q, builder.sub(self.width, LONG(self.nodes)))
             at = builder.mul(node, self.stride)
             inside = builder.and_(
                 builder.icmp_signed(">=", at, bounds[0]),
@@ -98,24 +87,10 @@ class _Code:
         for row, phase in reversed(list(zip(rows, phases, strict=True))):
             self.vectors.store(phase, self.out, self.builder.add(row, node))
 
-    def _row(self, first: Any, some: Any, k: int) -> Any:
-        """Return where the k-th phase from ``first`` on is written, or the last that there is."""
-        phase = self.vectors.least(LONG(k), self.builder.sub(some, LONG(1)))
-        return self.builder.add(
-            self.to, self.builder.mul(self.builder.add(first, phase), self.step)
-        )
-
 
 @intrinsic
 def _in_blocks(typing_context, arrays, target, source, scale, span):
-    signature = types.void(arrays, target, source, scale, span)
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        code = _Code(context, builder, signature.args, values)
-        in_blocks(builder, code.length, code.stride, code.width, code.generate)
-        return context.get_dummy_value()
-
-    return signature, generate
+    return types.void(arrays, target, source, scale, span), _Code.code
 
 
 @njit(**INLINE)

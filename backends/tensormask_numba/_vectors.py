@@ -7,7 +7,9 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -16,6 +18,12 @@ from numba.core import cgutils
 WORD, LONG = ir.IntType(32), ir.IntType(64)
 MANY, FEW = 8, 4  # phases or nodes of a block
 _CONTRACT = ("contract",)  # a product and a sum may be rounded once
+
+
+def arrays_of(context: Any, builder: Any, kinds: Any, values: Any) -> list[Any]:
+    """Return the pointers to the samples of flat arrays."""
+    pairs = zip(kinds, values, strict=True)
+    return [context.make_array(kind)(context, builder, value).data for kind, value in pairs]
 
 
 class Vectors:
@@ -57,12 +65,6 @@ class Vectors:
         )
         return self.builder.icmp_unsigned("<", self.builder.add(place, steps), extent)
 
-    def least(self, a: Any, b: Any) -> Any:
-        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
-
-    def steps(self, extent: Any, step: int) -> Any:
-        return cgutils.for_range_slice(self.builder, LONG(0), extent, LONG(step), intp=LONG)
-
     def product(self, weight: Any, vector: Any) -> Any:
         return self.builder.fmul(weight, vector, flags=_CONTRACT)
 
@@ -96,29 +98,74 @@ def row_of(vectors: Vectors, phases: list[Any]) -> list[Any]:
     return [vectors.shuffle(*pair, order) for pair in pairs for order in orders]
 
 
-def in_blocks(
-    builder: Any, length: Any, stride: Any, width: Any, generate: Callable[..., None]
-) -> None:
-    """Generate code for ``length`` phases of ``width`` nodes, FEW at least, in blocks that fit.
+class Blocks:
+    """The code of an intrinsic for ``length`` phases of ``width`` nodes, in blocks that fit.
 
-    ``generate`` gets a block's phases and nodes, and whether the stride is ``phases``: then what
-    the nodes read is one row.
+    Arguments are tuples, the first of them of arrays. A subclass takes what it needs from
+    ``arrays`` and ``groups``, sets ``length``, ``stride`` and ``width``, FEW at least, and does a
+    block in ``generate``, which gets the block's phases and nodes, and whether the stride is
+    ``phases``: then what the nodes read is one row.
     """
 
-    def either(test: str, value: Any, limit: int, then: Any, otherwise: Any) -> None:
-        condition = builder.icmp_unsigned(test, value, LONG(limit))
-        with builder.if_else(condition) as (if_so, if_not):
+    length: Any
+    stride: Any
+    width: Any
+
+    def __init__(self, context: Any, builder: Any, kinds: Any, values: Any) -> None:
+        self.builder = builder
+        arrays, *self.groups = (cgutils.unpack_tuple(builder, value) for value in values)
+        self.arrays = arrays_of(context, builder, kinds[0], arrays)
+        self.real = context.get_data_type(kinds[0][0].dtype)
+        self.size = context.get_abi_sizeof(self.real)
+
+    @classmethod
+    def code(cls, context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        """Generate the code; this is what an intrinsic returns beside its signature."""
+        cls(context, builder, signature.args, values)._of_any_kind()
+        return context.get_dummy_value()
+
+    def generate(self, phases: int, nodes: int, side_by_side: bool) -> None:
+        """Do all nodes of all phases, those of the last block again where it overlaps another."""
+        raise NotImplementedError
+
+    def vectors_of(self, lanes: int) -> Vectors:
+        return Vectors(self.builder, self.real, lanes, self.size)
+
+    def cell(self, begin: Any, step: Any, first: Any, some: Any, k: int) -> Any:
+        """Return where the k-th phase from ``first`` on begins, or the last that there is."""
+        phase = self.least(LONG(k), self.builder.sub(some, LONG(1)))
+        return self.builder.add(begin, self.builder.mul(self.builder.add(first, phase), step))
+
+    def least(self, a: Any, b: Any) -> Any:
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+
+    def steps(self, extent: Any, step: int) -> Any:
+        return cgutils.for_range_slice(self.builder, LONG(0), extent, LONG(step), intp=LONG)
+
+    @contextmanager
+    def each(self, phases: int) -> Iterator[tuple[Any, Any]]:
+        """Loop over blocks of phases: the first phase of each, and how many it has."""
+        some = self.least(self.length, LONG(phases))
+        last = self.builder.sub(self.length, some)
+        with self.steps(self.length, phases) as (k, _):
+            yield self.least(k, last), some
+
+    def _of_any_kind(self) -> None:
+        def of(nodes: int) -> None:
+            few = partial(self.generate, FEW, nodes, False)
+            self._either("<", self.length, MANY, few, partial(self.generate, MANY, nodes, False))
+
+        def of_many() -> None:
+            two, four = (partial(self.generate, k, MANY, True) for k in (2, 4))
+            others = partial(self._either, "==", self.stride, 4, four, partial(of, MANY))
+            self._either("==", self.stride, 2, two, others)
+
+        self._either("<", self.width, MANY, partial(of, FEW), of_many)
+
+    def _either(self, test: str, value: Any, limit: int, then: Any, otherwise: Any) -> None:
+        condition = self.builder.icmp_unsigned(test, value, LONG(limit))
+        with self.builder.if_else(condition) as (if_so, if_not):
             with if_so:
                 then()
             with if_not:
                 otherwise()
-
-    def of(nodes: int) -> None:
-        few, many = (lambda: generate(FEW, nodes, False)), (lambda: generate(MANY, nodes, False))
-        either("<", length, MANY, few, many)
-
-    def of_many() -> None:
-        two, four = (lambda: generate(2, MANY, True)), (lambda: generate(4, MANY, True))
-        either("==", stride, 2, two, lambda: either("==", stride, 4, four, lambda: of(MANY)))
-
-    either("<", width, MANY, lambda: of(FEW), of_many)
