@@ -54,38 +54,22 @@ def adjoint_shifted(g, out, extents_in, extents_out, rows, columns, planes, begi
             done = max(done, final)
 
 
-@njit(**INLINE)
-def _add_nodes(target, to, width, source, at, total, node, share):
-    """Add a row of ``total`` nodes, the first of which is ``node``, to what they are between."""
-    s0, s1 = share
-    one, last = uintp(1), min(width, node + total)
-    if s1 == 0:
-        first = max(node, 0)
-        t, a = uintp(to + first), uintp(at + first - node)
-        for i in range(uintp(max(last - first, 0))):
-            target[t + i] += source[a + i]
-        return
-    first = max(node + 1, 0)
-    t, a, before = uintp(to + first), uintp(at + first - node), uintp(at + first - node - 1)
-    for i in range(uintp(max(last - first, 0))):
-        target[t + i] += s0 * source[a + i] + s1 * source[before + i]
-    if 0 <= node < width:
-        target[uintp(to + node)] += s0 * source[uintp(at)]
-    if 0 <= node + total < width:
-        target[uintp(to + node + total)] += s1 * source[uintp(at + total) - one]
-
-
 @njit(**KERNEL)
 def adjoint_runs(g, out, extents_in, extents_out, rows, columns, buffers, begin, end):
-    """Do adjoint tasks of plans whose cells read consecutive nodes, each with a stride."""
+    """Do adjoint tasks of plans whose cells read consecutive nodes, each with a stride.
+
+    A few rows of the runs that read an input cell are put together at a time, and blended. Rows of
+    nodes have margins of zeros, since the runs reach different nodes.
+    """
     V, U, _, W = extents_in
     V_out, U_out, H_out, W_out = extents_out
     _, run, low, reach = rows
-    stride, chunk, first_u, readers, cell, node, share, weight = columns
+    (stride, chunk, pitch, margin, slots), (first_u, weight), entries = columns
+    readers, start, offset, share, span = entries
     planes, nodes = buffers
-    zero, step, total = weight.dtype.type(0), H_out * W_out, stride * W_out
-    cells, frame = len(planes), uintp(len(weight) // (2 * len(node)))
-    runs, plane, half = len(run) - 1, planes.shape[1] // 2, len(nodes) // 2
+    zero, step, cells = weight.dtype.type(0), H_out * W_out, len(planes)
+    frame = uintp(len(weight) // (2 * (len(first_u) - 1)))
+    runs, plane, half = len(run) - 1, planes.shape[1] // 2, len(nodes) // (2 * slots)
     parts = -(-U // cells)
     for number in range(begin, end):
         n, part = divmod(number, parts)
@@ -93,40 +77,42 @@ def adjoint_runs(g, out, extents_in, extents_out, rows, columns, buffers, begin,
         done = 0
         for k in range(runs):
             for v in range(run[k], run[k + 1]):
-                y_first, y_last = reach[v, 0], reach[v, 1]
-                if y_first >= y_last:
-                    continue
-                to = (k & 1) * plane + (v - run[k]) * H_out * W
-                for u in range(first, last):
-                    fill(planes[u - first], to + y_first * W, to + y_last * W, zero)
-                for r in range(readers[part, 0], readers[part, 1]):
-                    if node[r] >= W or node[r] + total < 0:
-                        continue
-                    length, w = first_u[r + 1] - first_u[r], uintp(2 * r) * frame
-                    if length < stride:
-                        fill(nodes, 0, len(nodes), zero)
-                    for y in range(y_first, y_last, chunk):
-                        count = min(chunk, y_last - y)
-                        at = ((n * V_out + v) * U_out + first_u[r]) * step + y * W_out
-                        weigh_phases(
-                            (g, nodes, weight),
-                            (uintp(at), uintp(step), uintp(length), uintp(count * W_out)),
-                            (uintp(0), uintp(half), uintp(stride), w, w + frame),
-                        )  # fmt: skip
-                        if v + 1 < V_out:
-                            for ahead in range(at, at + length * step, step):
-                                prefetch(
-                                    g, ahead + U_out * step, ahead + U_out * step + count * W_out
-                                )
-                        for side in range(2):
-                            u = cell[r, side]
-                            if first <= u < last:
-                                for i in range(count):
-                                    _add_nodes(
-                                        planes[u - first], to + (y + i) * W, W, nodes,
-                                        side * half + i * total, total, node[r],
-                                        (share[r, 0], share[r, 1]),
-                                    )  # fmt: skip
+                of_run = (k & 1) * plane + (v - run[k]) * H_out * W
+                for y in range(reach[v, 0], reach[v, 1], chunk):
+                    count = min(chunk, reach[v, 1] - y)
+                    ready = 0
+                    for u in range(first, last):
+                        for r in range(max(ready, readers[u, 0]), readers[u, 1]):
+                            length, w = first_u[r + 1] - first_u[r], uintp(2 * r) * frame
+                            at = ((n * V_out + v) * U_out + first_u[r]) * step + y * W_out
+                            slot = r % slots * 2 * half
+                            if length < stride:
+                                fill(nodes, slot, slot + 2 * half, zero)
+                            weigh_phases(
+                                (g, nodes, weight),
+                                (
+                                    uintp(at), uintp(step), uintp(length), uintp(W_out),
+                                    uintp(count),
+                                ),
+                                (
+                                    uintp(slot + margin), uintp(slot + half + margin),
+                                    uintp(pitch), uintp(stride), w, w + frame,
+                                ),
+                            )  # fmt: skip
+                            if v + 1 < V_out:
+                                for ahead in range(at, at + length * step, step):
+                                    cell = ahead + U_out * step
+                                    prefetch(g, cell, cell + count * W_out)
+                        ready = max(ready, readers[u, 1])
+                        for i in range(count):
+                            to = of_run + (y + i) * W
+                            fill(planes[u - first], to, to + span[u, 0], zero)
+                            blend(
+                                planes[u - first], uintp(to + span[u, 0]),
+                                uintp(span[u, 1] - span[u, 0]), nodes, offset,
+                                i * pitch + span[u, 0], share, start[u], start[u + 1], zero,
+                            )  # fmt: skip
+                            fill(planes[u - first], to + span[u, 1], to + W, zero)
             final = low[k + 1] if k + 1 < runs else V
             for u in range(first, last):
                 _gather_rows(out, extents_in, n, u, (done, final), rows, planes[u - first])

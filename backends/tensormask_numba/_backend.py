@@ -125,7 +125,7 @@ class NumbaBackend:
         def some(begin: int, end: int) -> None:
             work.kernel(
                 x.reshape(-1), out.reshape(-1), plan.shape_in, plan.shape_out, *work.tables,
-                work.buffers(), begin, end,
+                work.buffers(out.nbytes), begin, end,
             )  # fmt: skip
 
         self._run(some, len(x) * work.tasks, x.size + out.size)

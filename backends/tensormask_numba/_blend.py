@@ -1,13 +1,20 @@
 """Weighted sums of rows, four at a time: where all of the arithmetic happens.
 
-Offsets are unsigned, which spares the compiler the check for negative indices and lets it use
-vector instructions throughout. Nothing is allocated here, so arrays are not counted (`_nrt`): the
+Rows are summed in vectors, the last of which overlaps the one before: the compiler's own loops
+first compare where rows lie, and end in single samples. Offsets are unsigned, which spares the
+check for negative indices. Nothing is allocated here, so arrays are not counted (`_nrt`): the
 counters cost more than a short row.
 """
 
 from __future__ import annotations
 
-from numba import njit, uintp
+from typing import Any
+
+from numba import njit, types, uintp
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tensormask_numba._vectors import FEW, LONG, MANY, Vectors, arrays_of
 
 KERNEL = {
     "nogil": True,
@@ -22,55 +29,85 @@ LINE = 16  # samples: buffers, and rows in them, begin at cache lines
 
 
 @njit(**INLINE)
-def blend(target, to, length, source, offset, lift, weight, begin, end, constant):
-    """Write ``constant + sum of weight[e] * source[lift + offset[e]:]`` to ``target[to:]``."""
-    count = end - begin
-    e = uintp(begin)
-    one, two, three = uintp(1), uintp(2), uintp(3)
-    if count == 0:
-        for i in range(length):
-            target[to + i] = constant
-    elif count == 1:
-        w0, o0 = weight[e], uintp(lift + offset[e])
-        for i in range(length):
-            target[to + i] = constant + w0 * source[o0 + i]
-    elif count == 2:
-        w0, o0 = weight[e], uintp(lift + offset[e])
-        w1, o1 = weight[e + one], uintp(lift + offset[e + one])
-        for i in range(length):
-            target[to + i] = constant + w0 * source[o0 + i] + w1 * source[o1 + i]
-    elif count == 3:
-        w0, o0 = weight[e], uintp(lift + offset[e])
-        w1, o1 = weight[e + one], uintp(lift + offset[e + one])
-        w2, o2 = weight[e + two], uintp(lift + offset[e + two])
-        for i in range(length):
-            target[to + i] = (
-                constant + w0 * source[o0 + i] + w1 * source[o1 + i] + w2 * source[o2 + i]
-            )
-    else:
-        w0, o0 = weight[e], uintp(lift + offset[e])
-        w1, o1 = weight[e + one], uintp(lift + offset[e + one])
-        w2, o2 = weight[e + two], uintp(lift + offset[e + two])
-        w3, o3 = weight[e + three], uintp(lift + offset[e + three])
-        for i in range(length):
-            target[to + i] = (
-                constant
-                + w0 * source[o0 + i]
-                + w1 * source[o1 + i]
-                + w2 * source[o2 + i]
-                + w3 * source[o3 + i]
-            )
-        for rest in range(begin + 4, end):
-            w0, o0 = weight[rest], uintp(lift + offset[rest])
-            for i in range(length):
-                target[to + i] += w0 * source[o0 + i]
-
-
-@njit(**INLINE)
 def fill(target, begin, end, value):
     """Write ``value`` from ``begin`` to ``end``."""
     for i in range(uintp(begin), uintp(end)):
         target[i] = value
+
+
+@intrinsic
+def _sum_in_vectors(typing_context, arrays, to, length, sources, weights, constant):
+    """Write ``constant + sum of weights[i] * source[sources[i]:]``, FEW samples or more."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pair, to, length, sources, weights, constant = values
+        data = arrays_of(context, builder, signature.args[0], cgutils.unpack_tuple(builder, pair))
+        sources, weights = (cgutils.unpack_tuple(builder, value) for value in (sources, weights))
+        size = context.get_abi_sizeof(constant.type)
+
+        def of(lanes: int) -> None:
+            vectors = Vectors(builder, constant.type, lanes, size)
+            shares, first = [vectors.splat(weight) for weight in weights], vectors.splat(constant)
+            last = builder.sub(length, LONG(lanes))
+            steps = cgutils.for_range_slice(builder, LONG(0), length, LONG(lanes), intp=LONG)
+            with steps as (i, _):
+                at = builder.select(builder.icmp_signed("<", i, last), i, last)
+                total = first
+                for place, share in zip(sources, shares, strict=True):
+                    vector = vectors.load(data[1], builder.add(place, at))
+                    total = builder.fadd(total, vectors.product(share, vector), flags=("contract",))
+                vectors.store(total, data[0], builder.add(to, at))
+
+        with builder.if_else(builder.icmp_signed("<", length, LONG(MANY))) as (few, many):
+            with few:
+                of(FEW)
+            with many:
+                of(MANY)
+        return context.get_dummy_value()
+
+    return types.void(arrays, to, length, sources, weights, constant), generate
+
+
+@njit(**INLINE)
+def _sum(target, to, length, source, sources, weights, constant):
+    """Write a sum of as many rows as ``sources`` names."""
+    if length < FEW:
+        for i in range(length):
+            total = constant
+            for k in range(len(sources)):
+                total += weights[k] * source[sources[k] + i]
+            target[to + i] = total
+    else:
+        _sum_in_vectors((target, source), to, length, sources, weights, constant)
+
+
+@njit(**INLINE)
+def blend(target, to, length, source, offset, lift, weight, begin, end, constant):
+    """Write ``constant + sum of weight[e] * source[lift + offset[e]:]`` to ``target[to:]``."""
+    count = end - begin
+    e, n = uintp(begin), uintp(length)
+    one, two, three = uintp(1), uintp(2), uintp(3)
+    if count == 0:
+        fill(target, to, to + length, constant)
+        return
+    o0, w0 = uintp(lift + offset[e]), weight[e]
+    if count == 1:
+        _sum(target, to, n, source, (o0,), (w0,), constant)
+        return
+    o1, w1 = uintp(lift + offset[e + one]), weight[e + one]
+    if count == 2:
+        _sum(target, to, n, source, (o0, o1), (w0, w1), constant)
+        return
+    o2, w2 = uintp(lift + offset[e + two]), weight[e + two]
+    if count == 3:
+        _sum(target, to, n, source, (o0, o1, o2), (w0, w1, w2), constant)
+        return
+    o3, w3 = uintp(lift + offset[e + three]), weight[e + three]
+    _sum(target, to, n, source, (o0, o1, o2, o3), (w0, w1, w2, w3), constant)
+    for rest in range(begin + 4, end):
+        w0, o0 = weight[rest], uintp(lift + offset[rest])
+        for i in range(n):
+            target[to + i] += w0 * source[o0 + i]
 
 
 @njit(**INLINE)

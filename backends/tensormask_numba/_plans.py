@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from tensormask_core.plan import Plan
 from tensormask_numba import _adjoint, _transform
 from tensormask_numba._blend import LINE
+from tensormask_numba._readers import readers_of
 from tensormask_numba._tables import (
     Blend,
     Rows,
     Runs,
     pairs_of,
+    ranges_of,
     rows_of,
     runs_of,
     shifts_of,
@@ -30,7 +33,9 @@ Array = NDArray[Any]
 _PLANE_BYTES = 5 << 16
 # Of all planes of a task of the adjoint, and the most cells u that it owns.
 _PLANES_BYTES, MOST_CELLS = 1 << 22, 8
-_NODES_BYTES = 1 << 13  # of one of two rows of nodes, which stay in an L1
+_NODES_BYTES = 1 << 12  # of the rows of nodes of one run and side: all of them stay in an L1
+_TILE_BYTES = 1 << 15
+_STREAMED_BYTES = 3 << 22  # of the smallest output that is written past the caches
 
 
 class Work(NamedTuple):
@@ -40,22 +45,25 @@ class Work(NamedTuple):
         kernel: takes x, out, the extents of both, the tables, buffers, and a range of tasks.
         tasks: how many tasks an image has.
         tables: the arguments that do not change.
-        buffers: makes the intermediates of one thread.
+        buffers: makes the intermediates of one thread, for an output of so many bytes.
     """
 
     kernel: Callable[..., None]
     tasks: int
     tables: tuple[Any, ...]
-    buffers: Callable[[], Any]
+    buffers: Callable[[int], Any]
 
 
 @lru_cache(maxsize=64)
 def transform_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
     """Return how to transform in ``dtype``."""
     rows = rows_of(plan, dtype)
-    group, nodes = _longest_run(rows), plan.grid_out[0]
+    nodes = plan.grid_out[0]
     longest = max(plan.grid_in[1] + 2, whole_stride(plan) * plan.grid_out[1])
-    most = max(1, _PLANE_BYTES // (dtype.itemsize * group * longest))
+    most = max(1, _PLANE_BYTES // (dtype.itemsize * longest))  # rows
+    rows = _cut(rows, max(1, most // nodes))
+    group = _longest_run(rows)
+    most = max(1, most // group)
     chunk = max(1, -(-nodes // max(1, -(-nodes // most))))  # all of about the same size
     pad = finite(plan.pad_value, dtype)
     kernel, columns, buffers = _transform_columns(plan, rows, dtype, group * chunk)
@@ -83,6 +91,13 @@ def aligned(extent: int, value: Any) -> Array:
     return array[skip : skip + extent]
 
 
+def _tile(dtype: np.dtype[Any], extent: int, output_bytes: int) -> Array:
+    """Return where rows of ``extent`` samples are collected; nothing for what a cache holds."""
+    if output_bytes < _STREAMED_BYTES:
+        return np.empty(0, dtype)
+    return aligned(max(extent, _TILE_BYTES // dtype.itemsize), dtype.type(0))
+
+
 def finite(pad_value: float, dtype: np.dtype[Any]) -> Any:
     """Return what kernels pad with: an infinite value is written where it belongs afterwards."""
     return dtype.type(pad_value if np.isfinite(pad_value) else 0.0)
@@ -99,9 +114,9 @@ def _transform_columns(plan: Plan, rows: Rows, dtype: np.dtype[Any], plane: int)
         offset = place + blend.shift
         span = _spans(blend, width)
         shifted = (blend.start, offset, blend.shift, blend.weight, blend.missing * pad)
-        cells = _cells(blend.start, blend.source)
+        cells = ranges_of(blend.start, blend.source)
         tables: Any = (single, *shifted, span, cells, _inside(span))
-        return _transform.transform_shifted, tables, lambda: np.empty(2 * plane * width, dtype)
+        return _transform.transform_shifted, tables, lambda _: np.empty(2 * plane * width, dtype)
     if _has_runs(plan, dtype):
         runs, stride = _strided_runs(plan, dtype), whole_stride(plan)
         total = stride * plan.grid_out[1]
@@ -113,14 +128,14 @@ def _transform_columns(plan: Plan, rows: Rows, dtype: np.dtype[Any], plane: int)
         return (
             _transform.transform_runs,
             (stride, margin, *read, _inside_runs(runs, bounds)),
-            lambda: aligned(extent, pad),
+            lambda size: (aligned(extent, pad), _tile(dtype, total, size)),
         )
     blend, _ = pairs_of(plan, dtype)
     cell, node = np.divmod(blend.source, width)
     offset = (cell & 1) * (plane * width) + node
-    cells = _cells(blend.start[:: plan.grid_out[1]], cell)
+    cells = ranges_of(blend.start[:: plan.grid_out[1]], cell)
     tables = (blend.start, offset, blend.weight, blend.missing * pad, cells)
-    return _transform.transform_pairs, tables, lambda: np.empty(2 * plane * width, dtype)
+    return _transform.transform_pairs, tables, lambda _: np.empty(2 * plane * width, dtype)
 
 
 def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int, most_cells: int) -> Any:
@@ -131,26 +146,31 @@ def _adjoint_columns(plan: Plan, dtype: np.dtype[Any], extent: int, most_cells: 
         offset = spread.source * step + spread.shift
         span = _spans(spread, width_out)
         tables: Any = (spread.start, offset, spread.shift, spread.weight, span)
-        return _adjoint.adjoint_shifted, tables, 1, lambda: np.empty(extent, dtype)
+        return _adjoint.adjoint_shifted, tables, 1, lambda _: np.empty(extent, dtype)
     if _has_runs(plan, dtype):
         runs, total = _strided_runs(plan, dtype), whole_stride(plan) * width_out
         cells = max(1, min(_PLANES_BYTES // (extent * dtype.itemsize), most_cells))
-        chunk = max(1, _NODES_BYTES // (total * dtype.itemsize))
-        readers = _readers(runs, plan.window_in[1], cells)
-        read = (runs.u, readers, runs.cell, runs.node, runs.share, _weights(runs, plan))
+        readers = readers_of(plan, runs)
+        pitch = total + readers.margin
+        chunk = max(1, _NODES_BYTES // (pitch * dtype.itemsize))
+        half = (readers.margin + chunk * pitch + 2 * LINE) // LINE * LINE
         return (
             _adjoint.adjoint_runs,
-            (whole_stride(plan), chunk, *read),
+            (
+                (whole_stride(plan), chunk, pitch, readers.margin, readers.slots),
+                (runs.u, _weights(runs, plan)),
+                (readers.runs, readers.start, readers.offsets(half), readers.share, readers.span),
+            ),
             cells,
-            lambda: (
+            lambda _: (
                 aligned(cells * extent, dtype.type(0)).reshape(cells, extent),
-                aligned(2 * (chunk * total + LINE), dtype.type(0)),
+                aligned(2 * readers.slots * half, dtype.type(0)),
             ),
         )
     _, spread = pairs_of(plan, dtype)
     cell, node = np.divmod(spread.source, width_out)
     tables = (spread.start, cell * step + node, spread.weight)
-    return _adjoint.adjoint_pairs, tables, 1, lambda: np.empty(extent, dtype)
+    return _adjoint.adjoint_pairs, tables, 1, lambda _: np.empty(extent, dtype)
 
 
 def _input_rows(plan: Plan, rows: Rows, pad: Any) -> Any:
@@ -174,6 +194,15 @@ def _output_rows(plan: Plan, rows: Rows) -> Any:
 
 def _longest_run(rows: Rows) -> int:
     return int(np.diff(rows.run).max())
+
+
+def _cut(rows: Rows, most: int) -> Rows:
+    """Return the same rows in runs of at most so many cells, all of about the same length."""
+    parts = [
+        np.linspace(begin, end, -(-(end - begin) // most), endpoint=False).astype(np.int64)
+        for begin, end in pairwise(rows.run)
+    ]
+    return rows._replace(run=np.append(np.concatenate(parts), rows.run[-1]))
 
 
 def _are_single(rows: Rows, nodes: int) -> bool:
@@ -220,16 +249,6 @@ def _inside(span: Array) -> Array:
     return np.array([some[0], some[-1] + 1] if len(some) else [0, 0])
 
 
-def _cells(start: Array, cell: Array) -> Array:
-    """Return the first and the last + 1 of the input cells u that each output cell reads."""
-    cells = np.zeros((len(start) - 1, 2), np.int64)
-    some = np.diff(start) > 0
-    if some.any():
-        cells[some, 0] = np.minimum.reduceat(cell, start[:-1][some])
-        cells[some, 1] = np.maximum.reduceat(cell, start[:-1][some]) + 1
-    return cells
-
-
 def _bounds(runs: Runs, total: int, width: int) -> Array:
     """Return, (R, 2), the t from and to which a run reads any node."""
     before = (runs.share[:, 1] > 0).astype(np.int64)
@@ -240,12 +259,3 @@ def _inside_runs(runs: Runs, bounds: Array) -> Array:
     """Return the first and the last + 1 of the output cells u whose runs read anything."""
     some = np.flatnonzero(bounds[:, 0] < bounds[:, 1])
     return np.array([runs.u[some[0]], runs.u[some[-1] + 1]] if len(some) else [0, 0])
-
-
-def _readers(runs: Runs, cells: int, group: int) -> Array:
-    """Return the first and the last + 1 of the runs that read any of a group of input cells u."""
-    of_group = np.arange(cells) // group == np.arange(-(-cells // group))[:, None]  # (G, U)
-    reads = (runs.cell[:, :, None] == np.arange(cells)).any(1)  # (R, U)
-    by_group = (reads[:, None] & of_group).any(-1)  # (R, G)
-    bounds = np.stack((by_group.argmax(0), len(reads) - by_group[::-1].argmax(0)), -1)
-    return np.where(by_group.any(0)[:, None], bounds, 0)

@@ -127,6 +127,16 @@ def runs_of(plan: Plan, dtype: np.dtype[Any], longest: int) -> Runs:
     return Runs(np.append(first, len(low)), cell, node[first], share[first].astype(dtype), weight)
 
 
+def ranges_of(start: Array, value: Array) -> Array:
+    """Return, (D, 2), the least and the greatest + 1 of each output's entries, 0 without any."""
+    ranges = np.zeros((len(start) - 1, 2), np.int64)
+    some = np.diff(start) > 0
+    if some.any():
+        ranges[some, 0] = np.minimum.reduceat(value, start[:-1][some])
+        ranges[some, 1] = np.maximum.reduceat(value, start[:-1][some]) + 1
+    return ranges
+
+
 def _pairs(plan: Plan, axis: int, dtype: np.dtype[Any]) -> Blend:
     """Return what each pair of an output cell and node reads along one pair of axes."""
     cells, nodes = cell_taps(plan, axis), grid_taps(plan, axis)

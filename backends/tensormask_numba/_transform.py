@@ -15,6 +15,7 @@ from numba import njit, uintp
 from tensormask_numba._blend import INLINE, KERNEL, LINE, blend, blend_shifted, fill
 from tensormask_numba._phases import blend_phases
 from tensormask_numba._prefetch import prefetch, prefetch_for_writing
+from tensormask_numba._streams import stream, wait_for_stores
 
 _LONG = 2 * LINE  # samples: longer rows are fetched well by the processor itself
 
@@ -112,24 +113,46 @@ def _fetch_rows(x, lift, width, offset, begin, end):
 
 
 @njit(**INLINE)
-def _fetch_cells(out, at, step, count, done, width):
-    """Fetch the cache lines of ``count`` cells that begin in the row after ``done`` samples."""
+def _fetch_cells(out, cells, done, width):
+    """Fetch the cache lines of cells that begin in the row after ``done`` samples."""
+    at, step, length = cells
     begin = -(-done // LINE) * LINE
-    for to in range(at, at + count * step, step):
+    for to in range(at, at + length * step, step):
         prefetch_for_writing(out, to + begin, to + done + width)
 
 
+@njit(**INLINE)
+def _pad_rows(target, cells, rows, width, pad):
+    """Fill rows, from the first to before the last, of cells that begin at ``cells``."""
+    to, step, length = cells
+    for cell in range(to, to + length * step, step):
+        fill(target, cell + rows[0] * width, cell + rows[1] * width, pad)
+
+
+@njit(**INLINE)
+def _stream_cells(out, to, step, length, tile, size):
+    """Write ``length`` cells of ``size`` samples, which a tile holds one after the other."""
+    if size == step:
+        stream(out, to, tile, 0, length * size)
+    else:
+        for k in range(length):
+            stream(out, to + k * step, tile, k * size, size)
+
+
 @njit(**KERNEL)
-def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, planes, begin, end):
+def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, buffers, begin, end):
     """Do tasks of plans whose cells read consecutive nodes, each with a stride.
 
-    While a cell is written, what comes after it is fetched, row by row: all at once would take as
-    long as the wait for it.
+    Rows are collected in a tile, unless it is empty, and go from there past the caches. While a
+    cell is written, what comes after it is fetched, row by row: all at once would take as long as
+    the wait for it.
     """
     V, U, H, W = extents_in
     V_out, U_out, H_out, W_out = extents_out
     (row_start, row_offset, _, _), run, _, reach = rows
     stride, margin, first_u, cell, node, share, weight, bounds, inside = columns
+    planes, tile = buffers
+    tiled = len(tile) > 0
     runs, chunks, pitch = len(run) - 1, -(-H_out // chunk), row_pitch(W)
     plane = (len(planes) - pitch - 2 * margin) // 2
     step, frame = H_out * W_out, uintp(len(weight) // (2 * len(node)))
@@ -153,35 +176,45 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, p
             low, high = (cell[r, 0] & 1) * plane, (cell[r, 1] & 1) * plane
             w = uintp(2 * r) * frame
             span = (uintp(W_out), bounds[r, 0], bounds[r, 1])
+            most = max(1, len(tile) // (length * W_out)) if tiled else chunk
             for v in range(run[k], run[k + 1]):
-                y_first, y_last = max(reach[v, 0], first), min(reach[v, 1], last)
-                if y_first >= y_last:
+                if reach[v, 0] >= last or reach[v, 1] <= first:
                     continue
                 to = ((n * V_out + v) * U_out + u) * step
-                for cells in range(to, to + length * step, step):
-                    fill(out, cells + first * W_out, cells + y_first * W_out, pad)
-                    fill(out, cells + y_last * W_out, cells + last * W_out, pad)
                 ahead = to + U_out * step
                 if v + 1 == run[k + 1]:
                     ahead = ((n * V_out + run[k]) * U_out + first_u[r + 1]) * step
-                for y in range(y_first, y_last):
-                    if ready < U:  # of the input cell that comes next
-                        lift, pair = (n * V * U + ready) * H * W, v * H_out + y
-                        _fetch_rows(x, lift, W, row_offset, row_start[pair], row_start[pair + 1])
-                    if W_out < _LONG:
-                        done = (y - y_first) * W_out
-                        _fetch_cells(out, ahead + y_first * W_out, step, length, done, W_out)
-                    at = ((v - run[k]) * chunk + y - first) * pitch
-                    source = (
-                        uintp(margin + node[r] + (2 * plane if cell[r, 0] == U else low + at)),
-                        uintp(margin + node[r] + (2 * plane if cell[r, 1] == U else high + at)),
-                        uintp(stride), w, w + frame,
-                    )  # fmt: skip
-                    blend_phases(
-                        (out, planes, weight),
-                        (uintp(to + y * W_out), uintp(step), uintp(length)), source,
-                        (share[r, 0], share[r, 1], pad), span,
-                    )  # fmt: skip
+                for top in range(first, last, most):
+                    bottom = min(top + most, last)
+                    above = min(max(reach[v, 0], top), bottom)
+                    below = max(min(reach[v, 1], bottom), above)
+                    size = (bottom - top) * W_out
+                    target = tile if tiled else out
+                    cells = (0, size, length) if tiled else (to + top * W_out, step, length)
+                    _pad_rows(target, cells, (0, above - top), W_out, pad)
+                    _pad_rows(target, cells, (below - top, bottom - top), W_out, pad)
+                    for y in range(above, below):
+                        if ready < U:  # of the input cell that comes next
+                            lift, pair = (n * V * U + ready) * H * W, v * H_out + y
+                            begin_row, end_row = row_start[pair], row_start[pair + 1]
+                            _fetch_rows(x, lift, W, row_offset, begin_row, end_row)
+                        if not tiled and W_out < _LONG:
+                            done = (y - above) * W_out
+                            _fetch_cells(out, (ahead + above * W_out, step, length), done, W_out)
+                        at = ((v - run[k]) * chunk + y - first) * pitch
+                        source = (
+                            uintp(margin + node[r] + (2 * plane if cell[r, 0] == U else low + at)),
+                            uintp(margin + node[r] + (2 * plane if cell[r, 1] == U else high + at)),
+                            uintp(stride), w, w + frame,
+                        )  # fmt: skip
+                        blend_phases(
+                            (target, planes, weight),
+                            (uintp(cells[0] + (y - top) * W_out), uintp(cells[1]), uintp(length)),
+                            source, (share[r, 0], share[r, 1], pad), span,
+                        )  # fmt: skip
+                    if tiled:
+                        _stream_cells(out, to + top * W_out, step, length, tile, size)
+    wait_for_stores()
 
 
 @njit(**KERNEL)

@@ -37,8 +37,9 @@ class Vectors:
     def load(self, data: Any, at: Any) -> Any:
         return self.builder.load(self._place(data, at, self.kind), align=self.align)
 
-    def store(self, vector: Any, data: Any, at: Any) -> None:
-        self.builder.store(vector, self._place(data, at, vector.type), align=self.align)
+    def store(self, vector: Any, data: Any, at: Any, align: int | None = None) -> Any:
+        place = self._place(data, at, vector.type)
+        return self.builder.store(vector, place, align=align or self.align)
 
     def splat(self, value: Any) -> Any:
         empty = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)

@@ -19,8 +19,8 @@ class _Code(Blocks):
 
     def __init__(self, context: Any, builder: Any, kinds: Any, values: Any) -> None:
         super().__init__(context, builder, kinds, values)
-        (self.at, self.step, self.length, self.width), target = self.groups
-        low, high, self.stride, *self.weights = target
+        (self.at, self.step, self.length, self.width, self.count), target = self.groups
+        low, high, self.pitch, self.stride, *self.weights = target
         self.rows = (low, high)
         self.source, self.out, self.table = self.arrays
 
@@ -44,19 +44,23 @@ class _Code(Blocks):
             )
             for k in range(self.phases)
         ]
-        with self.steps(self.width, self.cells.lanes) as (q, _):
+        with (
+            self.steps(self.count, 1) as (y, _),
+            self.steps(self.width, self.cells.lanes) as (q, _),
+        ):
             node = self.least(q, builder.sub(self.width, LONG(self.cells.lanes)))
-            row = row_of(self.cells, [self._load(*cell, node) for cell in cells])
-            to = add(builder.mul(node, self.stride), first)
+            place = add(builder.mul(y, self.width), node)
+            row = row_of(self.cells, [self._load(*cell, place) for cell in cells])
+            to = add(builder.mul(y, self.pitch), add(builder.mul(node, self.stride), first))
             for i, vector in enumerate(self._pieces(row)):
                 node, k = divmod(i * lanes, self.phases)
                 at = add(add(to, builder.mul(LONG(node), self.stride)), LONG(k))
                 for base, weight in zip(self.rows, weights[k // lanes], strict=True):
                     self.nodes.store(self.nodes.product(weight, vector), self.out, add(base, at))
 
-    def _load(self, exists: Any, begin: Any, node: Any) -> Any:
-        """Return the nodes of a cell from ``node`` on, zeros if there is no such cell."""
-        vector = self.cells.load(self.source, self.builder.add(begin, node))
+    def _load(self, exists: Any, begin: Any, place: Any) -> Any:
+        """Return the nodes of a cell from ``place`` on, zeros if there is no such cell."""
+        vector = self.cells.load(self.source, self.builder.add(begin, place))
         return self.builder.select(exists, vector, self.cells.zero)
 
     def _pieces(self, row: list[Any]) -> list[Any]:
@@ -75,24 +79,27 @@ def _in_blocks(typing_context, arrays, source, target):
 
 @njit(**INLINE)
 def _one_by_one(arrays, source, target):
-    """Do the same for less than a block."""
-    (g, rows, weight), (at, step, length, width) = arrays, source
-    low, high, stride, w0, w1 = target
-    for k in range(length):
-        for q in range(width):
-            value, t = g[at + k * step + q], q * stride + k
-            rows[low + t] = weight[w0 + k] * value
-            rows[high + t] = weight[w1 + k] * value
+    """Do the same for rows of less than a block."""
+    (g, rows, weight), (at, step, length, width, count) = arrays, source
+    low, high, pitch, stride, w0, w1 = target
+    for y in range(count):
+        for k in range(length):
+            for q in range(width):
+                value, t = g[at + k * step + y * width + q], y * pitch + q * stride + k
+                rows[low + t] = weight[w0 + k] * value
+                rows[high + t] = weight[w1 + k] * value
 
 
 @njit(**INLINE)
 def weigh_phases(arrays, source, target):
-    """Write what a run of cells holds to two rows of nodes, each with weights of its own.
+    """Write what a run of cells holds to rows of nodes, twice, each with weights of its own.
 
     Args:
         arrays: what holds the cells, the rows and the weights, all flat.
-        source: where the first cell begins, samples from one to the next, how many cells and nodes.
-        target: where node 0 of both rows is, the stride, where the weights of both begin.
+        source: where the first cell begins, samples from one to the next, how many cells, their
+            nodes in a row and their rows.
+        target: where node 0 of the first row is in both, samples from one row to the next, the
+            stride, where the weights of both begin.
     """
     if source[3] < uintp(FEW):
         _one_by_one(arrays, source, target)

@@ -18,6 +18,8 @@ REFERENCE = require("numpy")
 
 import numba  # noqa: E402  (required above)
 
+from tensormask_numba import _plans  # noqa: E402  (required above)
+
 Array = np.ndarray[Any, Any]
 
 # A kernel of its own for each: rows at stride 1, runs of each length, strides that are fractions.
@@ -97,6 +99,36 @@ def test_cells_with_a_stride_agree_in_blocks_of_every_kind(
     expected, spread = REFERENCE.transform(x, plan), REFERENCE.transform_adjoint(g, plan)
     np.testing.assert_allclose(BACKEND.transform(x, plan), expected, rtol=rtol, atol=atol)
     np.testing.assert_allclose(BACKEND.transform_adjoint(g, plan), spread, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("tile_bytes", [1, 1 << 10, 1 << 15])
+@pytest.mark.parametrize("lam", [2, 3, 8, 16])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_samples_are_written_past_the_caches(
+    dtype: str, lam: int, tile_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan((4, 5, 41, 67), Units(4 * lam, 4), Units(4, 4 * lam), 1, pad_value=-6.0)
+    x = values(2, *plan.shape_in).astype(dtype)
+    expected = BACKEND.transform(x, plan)
+    monkeypatch.setattr(_plans, "_STREAMED_BYTES", 0)
+    monkeypatch.setattr(_plans, "_TILE_BYTES", tile_bytes)
+    _, tile = _plans.transform_work(plan, x.dtype).buffers(expected.nbytes)
+    assert len(tile) >= plan.grid_out[1]
+    np.testing.assert_array_equal(BACKEND.transform(x, plan), expected)
+
+
+@pytest.mark.parametrize("plane_bytes", [1, 1 << 10, 1 << 12])
+@pytest.mark.parametrize("name", ["align2nat", "swap 2", "swap 5", "half steps"])
+def test_the_size_of_planes_does_not_change_the_result(
+    name: str, plane_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, x = plan_of(name, (4, 5, 41, 67)), values(2, 4, 5, 41, 67)
+    expected, tasks = BACKEND.transform(x, plan), _plans.transform_work(plan, x.dtype).tasks
+    monkeypatch.setattr(_plans, "_PLANE_BYTES", plane_bytes)
+    _plans.transform_work.cache_clear()
+    np.testing.assert_array_equal(BACKEND.transform(x, plan), expected)
+    assert _plans.transform_work(plan, x.dtype).tasks > tasks
+    _plans.transform_work.cache_clear()
 
 
 @pytest.mark.parametrize("name", PLANS)
