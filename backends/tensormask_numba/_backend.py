@@ -64,7 +64,8 @@ class NumbaBackend:
         if not x.size:
             return np.full((x.shape[0], *plan.shape_out), plan.pad_value, x.dtype)
         source = self._computable(x)
-        out = self._dense(source, plan.shape_out, transform_work(plan, source.dtype), plan)
+        work = transform_work(plan, source.dtype, -(-self._threads() // len(x)))
+        out = self._dense(source, plan.shape_out, work, plan)
         if not np.isfinite(plan.pad_value):
             np.copyto(out, plan.pad_value, where=_outside(plan))
         return self._returned(out, x.dtype)

@@ -26,6 +26,7 @@ KERNEL = {
 INLINE = KERNEL | {"forceinline": True}
 
 LINE = 16  # samples: buffers, and rows in them, begin at cache lines
+_UNROLLED = 4 * MANY  # samples of long rows at a time
 
 
 @njit(**INLINE)
@@ -58,11 +59,15 @@ def _sum_in_vectors(typing_context, arrays, to, length, sources, weights, consta
                     total = builder.fadd(total, vectors.product(share, vector), flags=("contract",))
                 vectors.store(total, data[0], builder.add(to, at))
 
-        with builder.if_else(builder.icmp_signed("<", length, LONG(MANY))) as (few, many):
-            with few:
+        few, many = (builder.icmp_signed("<", length, LONG(k)) for k in (MANY, 2 * _UNROLLED))
+        with builder.if_else(few) as (if_few, if_more):
+            with if_few:
                 of(FEW)
-            with many:
-                of(MANY)
+            with if_more, builder.if_else(many) as (if_many, if_most):
+                with if_many:
+                    of(MANY)
+                with if_most:
+                    of(_UNROLLED)
         return context.get_dummy_value()
 
     return types.void(arrays, to, length, sources, weights, constant), generate

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,13 +28,14 @@ from tensormask_numba._vectors import MANY
 
 Array = NDArray[Any]
 
-# Of one of the two planes of a task of the transform: both, and what is written, fit in an L2.
-_PLANE_BYTES = 5 << 16
+_PLANE_BYTES = 1 << 20  # of one of the two planes of a task of the transform, of the order of an L2
 # Of all planes of a task of the adjoint, and the most cells u that it owns.
 _PLANES_BYTES, MOST_CELLS = 1 << 22, 8
 _NODES_BYTES = 1 << 12  # of the rows of nodes of one run and side: all of them stay in an L1
 _TILE_BYTES = 1 << 15
-_STREAMED_BYTES = 3 << 22  # of the smallest output that is written past the caches
+# Of the smallest output that is written past the caches, and of its longest rows: long rows are
+# written as fast where they are.
+_STREAMED_BYTES, _STREAMED_ROW_BYTES = 3 << 22, 1 << 9
 
 
 class Work(NamedTuple):
@@ -55,20 +55,17 @@ class Work(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def transform_work(plan: Plan, dtype: np.dtype[Any]) -> Work:
-    """Return how to transform in ``dtype``."""
-    rows = rows_of(plan, dtype)
-    nodes = plan.grid_out[0]
-    longest = max(plan.grid_in[1] + 2, whole_stride(plan) * plan.grid_out[1])
-    most = max(1, _PLANE_BYTES // (dtype.itemsize * longest))  # rows
-    rows = _cut(rows, max(1, most // nodes))
-    group = _longest_run(rows)
-    most = max(1, most // group)
-    chunk = max(1, -(-nodes // max(1, -(-nodes // most))))  # all of about the same size
+def transform_work(plan: Plan, dtype: np.dtype[Any], least_tasks: int) -> Work:
+    """Return how to transform in ``dtype``, in at least so many tasks if there are enough rows."""
+    rows, nodes = rows_of(plan, dtype), plan.grid_out[0]
+    runs, group = len(rows.run) - 1, _longest_run(rows)
+    most = max(1, _PLANE_BYTES // (dtype.itemsize * group * plan.grid_in[1]))
+    parts = max(-(-nodes // most), -(-least_tasks // runs))
+    chunk = max(1, -(-nodes // parts))  # all of about the same size
     pad = finite(plan.pad_value, dtype)
     kernel, columns, buffers = _transform_columns(plan, rows, dtype, group * chunk)
-    tasks = (len(rows.run) - 1) * -(-nodes // chunk)
-    return Work(kernel, tasks, (chunk, pad, _input_rows(plan, rows, pad), columns), buffers)
+    tables = (chunk, pad, _input_rows(plan, rows, pad), columns)
+    return Work(kernel, runs * -(-nodes // chunk), tables, buffers)
 
 
 @lru_cache(maxsize=64)
@@ -91,11 +88,12 @@ def aligned(extent: int, value: Any) -> Array:
     return array[skip : skip + extent]
 
 
-def _tile(dtype: np.dtype[Any], extent: int, output_bytes: int) -> Array:
-    """Return where rows of ``extent`` samples are collected; nothing for what a cache holds."""
-    if output_bytes < _STREAMED_BYTES:
+def _tile(plan: Plan, dtype: np.dtype[Any], output_bytes: int) -> Array:
+    """Return where rows are collected, one of a run's cells at least; nothing if none are."""
+    width = plan.grid_out[1]
+    if output_bytes < _STREAMED_BYTES or width * dtype.itemsize > _STREAMED_ROW_BYTES:
         return np.empty(0, dtype)
-    return aligned(max(extent, _TILE_BYTES // dtype.itemsize), dtype.type(0))
+    return aligned(max(whole_stride(plan) * width, _TILE_BYTES // dtype.itemsize), dtype.type(0))
 
 
 def finite(pad_value: float, dtype: np.dtype[Any]) -> Any:
@@ -128,7 +126,7 @@ def _transform_columns(plan: Plan, rows: Rows, dtype: np.dtype[Any], plane: int)
         return (
             _transform.transform_runs,
             (stride, margin, *read, _inside_runs(runs, bounds)),
-            lambda size: (aligned(extent, pad), _tile(dtype, total, size)),
+            lambda size: (aligned(extent, pad), _tile(plan, dtype, size)),
         )
     blend, _ = pairs_of(plan, dtype)
     cell, node = np.divmod(blend.source, width)
@@ -194,15 +192,6 @@ def _output_rows(plan: Plan, rows: Rows) -> Any:
 
 def _longest_run(rows: Rows) -> int:
     return int(np.diff(rows.run).max())
-
-
-def _cut(rows: Rows, most: int) -> Rows:
-    """Return the same rows in runs of at most so many cells, all of about the same length."""
-    parts = [
-        np.linspace(begin, end, -(-(end - begin) // most), endpoint=False).astype(np.int64)
-        for begin, end in pairwise(rows.run)
-    ]
-    return rows._replace(run=np.append(np.concatenate(parts), rows.run[-1]))
 
 
 def _are_single(rows: Rows, nodes: int) -> bool:

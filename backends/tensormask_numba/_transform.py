@@ -106,27 +106,53 @@ def transform_shifted(
 
 
 @njit(**INLINE)
-def _fetch_rows(x, lift, width, offset, begin, end):
-    """Fetch rows that will be blended. Every other one: their neighbours are fetched for others."""
-    for e in range(begin, end, 2):
-        prefetch(x, lift + offset[e], lift + offset[e] + width)
+def _fetch(out, cells, upcoming, y, row):
+    """Fetch what row y of the cells to come reads, and row ``row`` of what they write in place.
+
+    Of the rows that are read every other one: their neighbours are fetched for others.
+    """
+    (x, lift, offset, start, length), ahead = upcoming
+    if lift < len(x):
+        for e in range(start[y], start[y + 1], 2):
+            prefetch(x, lift + offset[e], lift + offset[e] + length)
+    if ahead >= 0:
+        _, step, count, width = cells
+        begin = -(-row * width // LINE) * LINE
+        for to in range(ahead, ahead + count * step, step):
+            prefetch_for_writing(out, to + begin, to + row * width + width)
 
 
 @njit(**INLINE)
-def _fetch_cells(out, cells, done, width):
-    """Fetch the cache lines of cells that begin in the row after ``done`` samples."""
-    at, step, length = cells
-    begin = -(-done // LINE) * LINE
-    for to in range(at, at + length * step, step):
-        prefetch_for_writing(out, to + begin, to + done + width)
+def _write_rows(arrays, cells, rows, source, scale, span, upcoming, pair):
+    """Write rows of cells that lie between two planes, and padding above and below.
 
-
-@njit(**INLINE)
-def _pad_rows(target, cells, rows, width, pad):
-    """Fill rows, from the first to before the last, of cells that begin at ``cells``."""
-    to, step, length = cells
+    Meanwhile what comes next is fetched, row by row: all at once would take as long as the wait.
+    """
+    target = arrays[0]
+    (to, step, length, width), (top, above, below, bottom) = cells, rows
+    low, high, low_pitch, high_pitch, stride, w0, w1 = source
     for cell in range(to, to + length * step, step):
-        fill(target, cell + rows[0] * width, cell + rows[1] * width, pad)
+        fill(target, cell, cell + (above - top) * width, scale[2])
+        fill(target, cell + (below - top) * width, cell + (bottom - top) * width, scale[2])
+    for y in range(above, below):
+        row = y - top
+        _fetch(target, cells, upcoming, pair + y, row)
+        blend_phases(
+            arrays, (uintp(to + row * width), uintp(step), uintp(length)),
+            (uintp(low + row * low_pitch), uintp(high + row * high_pitch), stride, w0, w1),
+            scale, span,
+        )  # fmt: skip
+
+
+@njit(**INLINE)
+def _side(cell, cells, plane, pitch):
+    """Return where the first row of an input cell's plane is, and samples from one to the next.
+
+    What lies beyond the cells is one row of padding after both planes.
+    """
+    if cell == cells:
+        return 2 * plane, 0
+    return (cell & 1) * plane, pitch
 
 
 @njit(**INLINE)
@@ -143,9 +169,7 @@ def _stream_cells(out, to, step, length, tile, size):
 def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, buffers, begin, end):
     """Do tasks of plans whose cells read consecutive nodes, each with a stride.
 
-    Rows are collected in a tile, unless it is empty, and go from there past the caches. While a
-    cell is written, what comes after it is fetched, row by row: all at once would take as long as
-    the wait for it.
+    Rows are collected in a tile, unless it is empty, and go from there past the caches.
     """
     V, U, H, W = extents_in
     V_out, U_out, H_out, W_out = extents_out
@@ -173,10 +197,14 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, b
             needed = cell[r, 0] + 1 if cell[r, 1] == U else cell[r, 1] + 1
             _blend_rows(x, extents, n, (ready, needed), rows, task, planes, plane, pitch, margin)
             ready = max(ready, needed)
-            low, high = (cell[r, 0] & 1) * plane, (cell[r, 1] & 1) * plane
-            w = uintp(2 * r) * frame
+            sides = (_side(cell[r, 0], U, plane, pitch), _side(cell[r, 1], U, plane, pitch))
+            (low, low_pitch), (high, high_pitch) = sides
+            low, high, w = low + margin + node[r], high + margin + node[r], uintp(2 * r) * frame
+            scale = (share[r, 0], share[r, 1], pad)
             span = (uintp(W_out), bounds[r, 0], bounds[r, 1])
             most = max(1, len(tile) // (length * W_out)) if tiled else chunk
+            lift = (n * V * U + ready) * H * W if ready < U else len(x)
+            upcoming = (x, lift, row_offset, row_start, W)
             for v in range(run[k], run[k + 1]):
                 if reach[v, 0] >= last or reach[v, 1] <= first:
                     continue
@@ -188,32 +216,22 @@ def transform_runs(x, out, extents_in, extents_out, chunk, pad, rows, columns, b
                     bottom = min(top + most, last)
                     above = min(max(reach[v, 0], top), bottom)
                     below = max(min(reach[v, 1], bottom), above)
-                    size = (bottom - top) * W_out
-                    target = tile if tiled else out
-                    cells = (0, size, length) if tiled else (to + top * W_out, step, length)
-                    _pad_rows(target, cells, (0, above - top), W_out, pad)
-                    _pad_rows(target, cells, (below - top, bottom - top), W_out, pad)
-                    for y in range(above, below):
-                        if ready < U:  # of the input cell that comes next
-                            lift, pair = (n * V * U + ready) * H * W, v * H_out + y
-                            begin_row, end_row = row_start[pair], row_start[pair + 1]
-                            _fetch_rows(x, lift, W, row_offset, begin_row, end_row)
-                        if not tiled and W_out < _LONG:
-                            done = (y - above) * W_out
-                            _fetch_cells(out, (ahead + above * W_out, step, length), done, W_out)
-                        at = ((v - run[k]) * chunk + y - first) * pitch
-                        source = (
-                            uintp(margin + node[r] + (2 * plane if cell[r, 0] == U else low + at)),
-                            uintp(margin + node[r] + (2 * plane if cell[r, 1] == U else high + at)),
+                    size, begin_row = (bottom - top) * W_out, top * W_out
+                    at = (v - run[k]) * chunk + top - first
+                    _write_rows(
+                        (tile if tiled else out, planes, weight),
+                        (0 if tiled else to + begin_row, size if tiled else step, length, W_out),
+                        (top, above, below, bottom),
+                        (
+                            low + at * low_pitch, high + at * high_pitch, low_pitch, high_pitch,
                             uintp(stride), w, w + frame,
-                        )  # fmt: skip
-                        blend_phases(
-                            (target, planes, weight),
-                            (uintp(cells[0] + (y - top) * W_out), uintp(cells[1]), uintp(length)),
-                            source, (share[r, 0], share[r, 1], pad), span,
-                        )  # fmt: skip
+                        ),
+                        scale, span,
+                        (upcoming, -1 if tiled or W_out >= _LONG else ahead + begin_row),
+                        v * H_out,
+                    )  # fmt: skip
                     if tiled:
-                        _stream_cells(out, to + top * W_out, step, length, tile, size)
+                        _stream_cells(out, to + begin_row, step, length, tile, size)
     wait_for_stores()
 
 

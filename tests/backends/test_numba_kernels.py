@@ -112,7 +112,7 @@ def test_the_same_samples_are_written_past_the_caches(
     expected = BACKEND.transform(x, plan)
     monkeypatch.setattr(_plans, "_STREAMED_BYTES", 0)
     monkeypatch.setattr(_plans, "_TILE_BYTES", tile_bytes)
-    _, tile = _plans.transform_work(plan, x.dtype).buffers(expected.nbytes)
+    _, tile = _plans.transform_work(plan, x.dtype, 1).buffers(expected.nbytes)
     assert len(tile) >= plan.grid_out[1]
     np.testing.assert_array_equal(BACKEND.transform(x, plan), expected)
 
@@ -123,11 +123,11 @@ def test_the_size_of_planes_does_not_change_the_result(
     name: str, plane_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, x = plan_of(name, (4, 5, 41, 67)), values(2, 4, 5, 41, 67)
-    expected, tasks = BACKEND.transform(x, plan), _plans.transform_work(plan, x.dtype).tasks
+    expected, tasks = BACKEND.transform(x, plan), _plans.transform_work(plan, x.dtype, 1).tasks
     monkeypatch.setattr(_plans, "_PLANE_BYTES", plane_bytes)
     _plans.transform_work.cache_clear()
     np.testing.assert_array_equal(BACKEND.transform(x, plan), expected)
-    assert _plans.transform_work(plan, x.dtype).tasks > tasks
+    assert _plans.transform_work(plan, x.dtype, 1).tasks > tasks
     _plans.transform_work.cache_clear()
 
 
