@@ -107,9 +107,11 @@ def transform_shifted(
 
 @njit(**INLINE)
 def _fetch(out, cells, upcoming, y, row):
-    """Fetch what row y of the cells to come reads, and row ``row`` of what they write in place.
+    """Fetch what pair y of the input cell to come reads, and ``row`` of what is written in place.
 
-    Of the rows that are read every other one: their neighbours are fetched for others.
+    Of the rows that are read every other one: their neighbours are fetched for others. The input
+    cell begins at ``lift``, not before the end of x if there is none; the cells that are written
+    next begin at ``ahead``, below 0 if that is not to be fetched.
     """
     (x, lift, offset, start, length), ahead = upcoming
     if lift < len(x):
@@ -127,6 +129,17 @@ def _write_rows(arrays, cells, rows, source, scale, span, upcoming, pair):
     """Write rows of cells that lie between two planes, and padding above and below.
 
     Meanwhile what comes next is fetched, row by row: all at once would take as long as the wait.
+
+    Args:
+        arrays: what is written to, the planes, the weights.
+        cells: where the first begins, samples to the next one, how many there are, nodes of a row.
+        rows: the first, the first and the last + 1 that read anything, and the last + 1.
+        source: where the first row is in both planes, samples to their next rows, the stride, where
+            the weights of both begin.
+        scale: as :func:`blend_phases` takes it.
+        span: likewise.
+        upcoming: as :func:`_fetch` takes it.
+        pair: the number of the pair (v, 0) of these cells.
     """
     target = arrays[0]
     (to, step, length, width), (top, above, below, bottom) = cells, rows
