@@ -14,6 +14,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
+from tensormask_zoo.class_counts import check_classes
 from tensormask_zoo.fpn import Backbone
 from tensormask_zoo.image_batching import ImageBatching, ImageSize, Target, size_of
 from tensormask_zoo.tensormask.postprocess import Detections
@@ -130,7 +131,7 @@ def mask_rcnn_small_fpn(
         min_size: short side that images are resized to; None leaves them as they are.
         batching: further arguments of :class:`ImageBatching`.
     """
-    _check_classes(num_classes)
+    check_classes(num_classes)
     names = [str(k) for k in range(levels)]
     anchors = AnchorGenerator(
         sizes=tuple((16 * 2**k,) for k in range(levels)), aspect_ratios=((0.5, 1.0, 2.0),) * levels
@@ -177,7 +178,7 @@ def _resnet(
     **batching: Any,
 ) -> MaskRCNN:
     """Build torchvision's Mask R-CNN on one of its ResNets."""
-    _check_classes(num_classes)
+    check_classes(num_classes)
     trained = trainable_backbone_layers
     if trained is None:
         trained = 3 if weights_backbone else ALL_STAGES
@@ -188,11 +189,6 @@ def _resnet(
         trainable_layers=trained,
     )
     return MaskRCNN(Network(backbone, num_classes + 1, **_as_torchvision_names(limits)), **batching)
-
-
-def _check_classes(num_classes: int) -> None:
-    if num_classes < 1:
-        raise ValueError(f"num_classes expects at least 1 object class, got {num_classes}")
 
 
 def _as_torchvision_names(limits: Mapping[str, float] | None) -> dict[str, float]:

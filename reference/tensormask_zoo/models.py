@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from tensormask_core.assign import TensorMaskRule
+from tensormask_zoo.class_counts import check_classes
 from tensormask_zoo.deepmask.variants import (
     deepmask_head_a,
     deepmask_head_b,
@@ -96,8 +97,7 @@ def tensormask(
         >>> model.mask_head.cells[0].out_channels
         9
     """
-    if num_classes < 1:
-        raise ValueError(f"num_classes expects at least 1 object class, got {num_classes}")
+    check_classes(num_classes)
     settings = _compat(compat) | settings
     design = MaskDesign(**{k: settings.pop(k) for k in DESIGN if k in settings})
     widths = widths or HeadWidths()

@@ -125,7 +125,7 @@ def test_settings_of_the_small_one_are_changed_one_by_one() -> None:
 
 @pytest.mark.parametrize("build", [*RESNETS, *VGGS, variants.deepmask_small])
 def test_classes_are_refused(build: Callable[..., DeepMask]) -> None:
-    with pytest.raises(ValueError, match="num_classes expects 1, got 80: proposals are class-agno"):
+    with pytest.raises(ValueError, match="num_classes expects 1, got 80: proposals are objects"):
         on_meta(build, num_classes=80)
 
 

@@ -130,7 +130,7 @@ def test_compat_sets_what_the_paper_says() -> None:
     "build", [fastmask_resnet39, fastmask_vgg16, fastmask_pvanet, fastmask_small]
 )
 def test_classes_are_refused(build: Any) -> None:
-    with pytest.raises(ValueError, match=r"num_classes expects 1, got 80; .* merge the classes"):
+    with pytest.raises(ValueError, match=r"num_classes expects 1, got 80: .* merge the classes"):
         on_meta(build, num_classes=80)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from tensormask_zoo.class_counts import check_one_class
 from tensormask_zoo.deepmask.head import Head
 from tensormask_zoo.deepmask.model import DeepMask
 from tensormask_zoo.deepmask.padding import Border
@@ -196,19 +197,6 @@ def default_rule(window_px: int) -> dict[str, Any]:
         "shift_px": 16 * window_px / 160,
         "negative_shift_px": 48 * window_px / 160,
     }
-
-
-def check_one_class(num_classes: int) -> None:
-    """Refuse classes, which proposals do not have.
-
-    Raises:
-        ValueError: not exactly one class.
-    """
-    if num_classes != 1:
-        raise ValueError(
-            f"num_classes expects 1, got {num_classes}: proposals are class-agnostic, every object "
-            "has label 1"
-        )
 
 
 def _merged(default: Any, given: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from tensormask_core.assign import FastMaskRule
+from tensormask_zoo.class_counts import check_one_class
 from tensormask_zoo.fastmask.bodies import (
     Branching,
     FrozenBatchNorm2d,
@@ -79,11 +80,7 @@ def fastmask(
         >>> model.strides
         (2, 3, 4, 6, 8, 12, 16)
     """
-    if num_classes != 1:
-        raise ValueError(
-            f"num_classes expects 1, got {num_classes}; FastMask's proposals have no class: "
-            "merge the classes of the data into one"
-        )
+    check_one_class(num_classes)
     _check("init", init, ("torch", "published"))
     _check("compat", compat, (None, "paper"))
     published = init == "published"

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from tensormask_core.assign import DeepMaskRule
+from tensormask_zoo.class_counts import check_one_class
 from tensormask_zoo.instancefcn.dilated_vgg import DilatedVGG, Pool, vgg16_features, vgg_features
 from tensormask_zoo.instancefcn.image_scales import ImageScales
 from tensormask_zoo.instancefcn.instance_head import InstanceHead
@@ -61,7 +62,7 @@ def instancefcn_vgg16(
         >>> sum(p.numel() for p in model.parameters())
         17452890
     """
-    _check_classes(num_classes)
+    check_one_class(num_classes)
     trunk = DilatedVGG(vgg16_features(weights_backbone, progress=progress), pool=pool4)
     head = InstanceHead(trunk.channels, k=k)
     return InstanceFCN(trunk, head, **_made(settings))
@@ -83,18 +84,10 @@ def instancefcn_small(
         hidden: channels of the first convolution of each branch.
         settings: see :func:`instancefcn_vgg16`.
     """
-    _check_classes(num_classes)
+    check_one_class(num_classes)
     trunk = DilatedVGG(vgg_features(SMALL_LAYERS, norm=partial(nn.GroupNorm, 4)), stride=4)
     head = InstanceHead(trunk.channels, k=k, m=m, stride=trunk.stride, hidden=hidden)
     return InstanceFCN(trunk, head, **_made(SMALL | settings))
-
-
-def _check_classes(num_classes: int) -> None:
-    if num_classes != 1:
-        raise ValueError(
-            f"num_classes expects 1, got {num_classes}: proposals are objects of any class; "
-            "label them all 1"
-        )
 
 
 def _made(settings: Mapping[str, Any]) -> dict[str, Any]:
